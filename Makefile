@@ -1,0 +1,40 @@
+# Each target sets itself up: a virtual environment in .venv, with requirements.txt.
+# PYTHON names another interpreter (3.11, 3.12 or 3.13).
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || echo python3)
+RUN = .venv/bin/python
+STAMP = .venv/installed-$(shell cksum requirements.txt | cut -d' ' -f1)
+
+.PHONY: help install demo test lint bench clean
+
+help:
+	@echo "make demo   two-minute training on simulated brains, and its report"
+	@echo "make test   all tests; make lint: style; make bench: every benchmark (hours)"
+
+install: $(STAMP)
+
+$(STAMP): requirements.txt
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Python 3.11, 3.12 or 3.13 is needed, found %d.%d; name one: make PYTHON=/path/to/python3.11" % v)'
+	$(PYTHON) -m venv .venv
+	$(RUN) -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	@rm -f .venv/installed-*
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	$(RUN) main.py hypermorph --config configs/hypermorph/demo.yaml
+
+test: $(STAMP)
+	$(RUN) -m pytest
+
+lint: $(STAMP)
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+bench: $(STAMP)
+	$(RUN) -m benchmarks.generators
+	$(RUN) -m benchmarks.hypermorph_against_voxelmorph
+	$(RUN) -m benchmarks.hypermorph_2d --experiment one
+	$(RUN) -m benchmarks.hypermorph_2d --experiment two
+	$(RUN) -m benchmarks.hypermorph_2d --experiment initialisation
+
+clean:
+	rm -rf .venv runs .pytest_cache .ruff_cache

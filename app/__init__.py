@@ -1,0 +1,1 @@
+"""Everything that touches files, people and machines."""

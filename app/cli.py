@@ -1,0 +1,105 @@
+"""The command line: which task, which config, and how it ends.
+
+Nothing heavy is imported before a task is known: `--help` answers at once.
+"""
+
+import argparse
+import errno
+import importlib
+import os
+import sys
+import traceback
+
+from app.errors import UserError
+from app.tasks import TASKS
+
+DONE, OUR_FAULT, USER_INPUT = 0, 1, 2
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
+
+
+def build_parser():
+    """The argument parser, one sub-command a task.
+
+    Returns:
+        `argparse.ArgumentParser`.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python main.py",
+        description="KerasMorph: deformable registration with learned hyper-parameters.",
+        epilog="'python main.py TASK --help' tells a task's options; configs are in configs/TASK/.",
+    )
+    tasks = parser.add_subparsers(dest="task", metavar="TASK", required=True)
+    for name, (_, line) in TASKS.items():
+        task = tasks.add_parser(name, help=line, description=line)
+        if name == "doctor":
+            continue
+        task.add_argument("--config", required=True, metavar="FILE", help="YAML file of the task")
+        task.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="KEY=VALUE",
+            help="replace a value of the config, e.g. --set training.epochs=5; may be repeated",
+        )
+        task.add_argument(
+            "--dry-run",
+            action="store_true",
+            help="check everything and print config, data, size and time; write nothing",
+        )
+    return parser
+
+
+def main(arguments=None):
+    """Run one task.
+
+    Args:
+        arguments: List of words; the process' own by default.
+
+    Returns:
+        Exit code: 0 done, 2 something in the user's input, 1 our fault.
+    """
+    options = build_parser().parse_args(arguments)
+    # TensorFlow's own lines about the machine bury ours; its errors still raise.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        task = importlib.import_module(TASKS[options.task][0])
+        if options.task == "doctor":
+            task.run()
+            return DONE
+        from app.config import load_config
+
+        config = load_config(task.CONFIG, options.config, options.set)
+        task.run(config, dry_run=options.dry_run)
+        return DONE
+    except UserError as error:
+        return _say(error.problems)
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            where = error.filename or "the output folder"
+            return _say(
+                [
+                    f"{where}: cannot be written ({error.strerror}); free space or choose another "
+                    "folder with --set output=FOLDER, then run the same command again"
+                ]
+            )
+        return _our_fault()
+    except KeyboardInterrupt:
+        return _say(["interrupted; the same command goes on from the last checkpoint"])
+    except Exception:
+        return _our_fault()
+
+
+def _say(problems):
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    return USER_INPUT
+
+
+def _our_fault():
+    traceback.print_exc()
+    print(
+        "error: this is a fault of KerasMorph, not of your input; please report the lines above "
+        "together with the output of 'python main.py doctor'",
+        file=sys.stderr,
+    )
+    return OUR_FAULT

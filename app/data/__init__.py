@@ -1,0 +1,1 @@
+"""Volumes, cohorts and batches."""

@@ -1,0 +1,209 @@
+"""A cohort: its subjects, and which of them train, validate and test."""
+
+import csv
+import dataclasses
+import glob
+from pathlib import Path
+
+import numpy as np
+import pydantic
+
+from app.config import Config
+from app.data.phantoms.brains import BrainsConfig
+from app.errors import UserError
+
+SPLITS = ("train", "validate", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """One person: a name, an image file and, perhaps, a label file."""
+
+    name: str
+    image: Path
+    labels: Path | None = None
+
+
+class SplitConfig(Config):
+    """How many subjects, or which share of them, for what."""
+
+    train: float = 0.8
+    validate_: float = pydantic.Field(0.1, alias="validate")
+    test: float = 0.1
+
+    def counts(self, total):
+        """Numbers of subjects.
+
+        Args:
+            total: Size of the cohort.
+
+        Returns:
+            Dict from split to count. Shares (all at most 1) are rounded, and what is left
+            goes to training; counts are taken as they are.
+
+        Raises:
+            UserError: If the cohort is too small.
+        """
+        wanted = dict(zip(SPLITS, (self.train, self.validate_, self.test), strict=True))
+        if max(wanted.values()) <= 1:
+            counts = {name: round(share * total) for name, share in wanted.items()}
+            counts["train"] = total - counts["validate"] - counts["test"]
+        else:
+            counts = {name: int(count) for name, count in wanted.items()}
+        if sum(counts.values()) > total or min(counts.values()) < 0:
+            raise UserError(f"data.split: {counts} do not fit a cohort of {total}; lower the counts or add subjects")
+        return counts
+
+
+class CohortConfig(Config):
+    """Where the images are, and what is done with them."""
+
+    cohort: Path | None = None
+    images: str | None = None
+    labels: str | None = None
+    phantom: BrainsConfig | None = None
+    label_names: Path | None = None
+    structures: list[int] | None = None
+    allow_absent_labels: bool = False
+    shape: list[int] | None = None
+    low_percentile: float = 0.0
+    high_percentile: float = 100.0
+    split: SplitConfig = SplitConfig()
+    pairs: int = 20
+    cache_gib: float = 1.0
+
+
+def read_cohort(config):
+    """List the subjects of a cohort.
+
+    Args:
+        config: `CohortConfig` with `cohort` (a CSV of `subject, image[, labels]`, paths
+            relative to it) or `images` and perhaps `labels` (glob patterns, matched in
+            alphabetical order).
+
+    Returns:
+        List of `Subject`, in order.
+
+    Raises:
+        UserError: If neither is given, a file is missing, the CSV lacks a column, a
+            subject appears twice or the cohort is empty.
+    """
+    if config.cohort is not None:
+        subjects = _from_csv(Path(config.cohort))
+    elif config.images is not None:
+        subjects = _from_globs(config.images, config.labels)
+    else:
+        raise UserError("data: give 'cohort: FILE.csv', 'images: \"GLOB\"' or 'phantom: {...}'")
+    names = [subject.name for subject in subjects]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(f"{config.cohort or config.images}: subjects appear twice: {', '.join(twice[:5])}")
+    return subjects
+
+
+def split_cohort(subjects, split, seed):
+    """Deal subjects to training, validation and test.
+
+    Args:
+        subjects: List of `Subject`.
+        split: `SplitConfig`.
+        seed: Integer; the same seed deals alike.
+
+    Returns:
+        Dict from "train", "validate", "test" to a list of `Subject`.
+
+    Raises:
+        UserError: If the cohort is too small for the split.
+    """
+    counts = split.counts(len(subjects))
+    order = np.random.default_rng(seed).permutation(len(subjects))
+    parts, start = {}, 0
+    for name in SPLITS:
+        parts[name] = [subjects[index] for index in sorted(order[start : start + counts[name]])]
+        start += counts[name]
+    return parts
+
+
+def draw_pairs(subjects, count, seed):
+    """Fixed evaluation pairs: different ordered pairs of different subjects.
+
+    Args:
+        subjects: List of `Subject`, two or more.
+        count: How many pairs at most.
+        seed: Integer.
+
+    Returns:
+        List of `(moving, fixed)` subjects; every pair there is, where there are fewer.
+    """
+    everyone = range(len(subjects))
+    pairs = [(m, f) for m in everyone for f in everyone if m != f]
+    chosen = np.random.default_rng(seed).permutation(len(pairs))[:count]
+    return [(subjects[pairs[index][0]], subjects[pairs[index][1]]) for index in chosen]
+
+
+def read_label_names(path):
+    """Names of labels.
+
+    Args:
+        path: CSV file with columns `index` and `name`, or None.
+
+    Returns:
+        Dict from label value to name; empty without a file.
+
+    Raises:
+        UserError: If the file is missing or has other columns.
+    """
+    if path is None:
+        return {}
+    rows = _csv_rows(Path(path), ("index", "name"))
+    try:
+        return {int(row["index"]): row["name"] for row in rows}
+    except ValueError as error:
+        raise UserError(f"{path}: column 'index' must hold integers ({error}); correct the file") from None
+
+
+def _from_csv(path):
+    rows = _csv_rows(path, ("subject", "image"))
+    if not rows:
+        raise UserError(f"{path}: the cohort is empty; add a line 'subject,image,labels' a subject")
+    return [
+        Subject(
+            row["subject"],
+            path.parent / row["image"],
+            path.parent / row["labels"] if row.get("labels") else None,
+        )
+        for row in rows
+    ]
+
+
+def _csv_rows(path, needed):
+    try:
+        with open(path, newline="") as file:
+            reader = csv.DictReader(file)
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); give an existing CSV file") from None
+    missing = [column for column in needed if column not in (reader.fieldnames or [])]
+    if missing:
+        raise UserError(f"{path}: column {', '.join(missing)} is missing; the first line must name the columns")
+    return rows
+
+
+def _from_globs(images, labels):
+    image_files = sorted(glob.glob(images, recursive=True))
+    if not image_files:
+        raise UserError(f"data.images: no file matches {images}; the cohort is empty, correct the pattern")
+    label_files = sorted(glob.glob(labels, recursive=True)) if labels else [None] * len(image_files)
+    if len(label_files) != len(image_files):
+        raise UserError(
+            f"data.labels: {len(label_files)} files match {labels} but {len(image_files)} match {images}; "
+            "there must be one label file an image, or a CSV that says which belong together"
+        )
+    return [
+        Subject(_stem(image), Path(image), Path(label) if label else None)
+        for image, label in zip(image_files, label_files, strict=True)
+    ]
+
+
+def _stem(path):
+    return Path(path).name.split(".")[0]

@@ -1,0 +1,1 @@
+"""Simulated cohorts: seeded, with the truth kept."""

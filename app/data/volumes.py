@@ -1,0 +1,135 @@
+"""Image files in memory: an array, and the affine that places it in the scanner."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from app.errors import UserError
+from app.files import whole_file
+
+GRID_TOLERANCE_MM = 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class Volume:
+    """An image.
+
+    Args:
+        array: `(i, j)` or `(i, j, k)`.
+        affine: `(4, 4)`, voxel index to RAS millimetres.
+        header: nibabel header of the file, or None.
+    """
+
+    array: np.ndarray
+    affine: np.ndarray
+    header: object = None
+
+    @property
+    def spacing_mm(self):
+        """Voxel size along each axis of the array."""
+        return tuple(float(x) for x in np.linalg.norm(self.affine[:3, : self.array.ndim], axis=0))
+
+    def same_grid(self, other):
+        """Whether another volume has the same shape and affine (to a micrometre)."""
+        return self.array.shape == other.array.shape and np.allclose(self.affine, other.affine, atol=GRID_TOLERANCE_MM)
+
+
+def read_volume(path):
+    """Read an image file.
+
+    Args:
+        path: NIfTI (.nii, .nii.gz), MGZ (.mgz, .mgh) or npz (array `vol`, and `affine` if
+            there is one).
+
+    Returns:
+        `Volume`; trailing axes of length 1 are dropped.
+
+    Raises:
+        UserError: If the file is missing, damaged or of another kind.
+    """
+    path = Path(path)
+    kind = next((suffix for suffix in FORMATS if path.name.lower().endswith(suffix)), None)
+    if kind is None:
+        raise UserError(f"{path}: unknown image format; expected one of {', '.join(FORMATS)}")
+    if not path.is_file():
+        raise UserError(f"{path}: no such image file; correct the path")
+    try:
+        volume = FORMATS[kind][0](path)
+    except UserError:
+        raise
+    except Exception as error:  # nibabel, gzip and numpy raise a dozen kinds
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise UserError(
+            f"{path}: cannot be read, the file is damaged or truncated ({reason}); restore it from its source"
+        ) from None
+    array = volume.array
+    while array.ndim > 2 and array.shape[-1] == 1:
+        array = array[..., 0]
+    return dataclasses.replace(volume, array=array)
+
+
+def write_volume(path, volume):
+    """Write an image file, whole or not at all.
+
+    Args:
+        path: As for `read_volume`; the suffix decides on the format.
+        volume: `Volume`. Its header is kept where the format is the header's own.
+
+    Raises:
+        UserError: If the format is unknown.
+    """
+    path = Path(path)
+    kind = next((suffix for suffix in FORMATS if path.name.lower().endswith(suffix)), None)
+    if kind is None:
+        raise UserError(f"{path}: unknown image format; expected one of {', '.join(FORMATS)}")
+    with whole_file(path) as temporary:
+        FORMATS[kind][1](temporary, volume)
+
+
+def _read_nibabel(path):
+    import nibabel
+
+    image = nibabel.load(path)
+    return Volume(np.asanyarray(image.dataobj), np.asarray(image.affine, dtype="float64"), image.header)
+
+
+def _write_nifti(path, volume):
+    import nibabel
+
+    own = isinstance(volume.header, nibabel.Nifti1Header)
+    header = volume.header.copy() if own else nibabel.Nifti1Header()
+    header.set_data_dtype(volume.array.dtype)
+    header["scl_slope"], header["scl_inter"] = 1, 0
+    header["cal_min"], header["cal_max"] = 0, 0
+    nibabel.save(nibabel.Nifti1Image(volume.array, volume.affine, header), path)
+
+
+def _write_mgh(path, volume):
+    import nibabel
+
+    header = volume.header.copy() if isinstance(volume.header, nibabel.freesurfer.MGHHeader) else None
+    if header is not None:
+        header.set_data_dtype(volume.array.dtype)
+    nibabel.save(nibabel.MGHImage(volume.array, volume.affine, header), path)
+
+
+def _read_npz(path):
+    with np.load(path) as content:
+        if "vol" not in content:
+            raise UserError(f"{path}: expected an array 'vol', found {', '.join(content.files)}; rename it")
+        affine = content["affine"] if "affine" in content else np.eye(4)
+        return Volume(content["vol"], np.asarray(affine, dtype="float64"))
+
+
+def _write_npz(path, volume):
+    np.savez_compressed(path, vol=volume.array, affine=volume.affine)
+
+
+FORMATS = {
+    ".nii.gz": (_read_nibabel, _write_nifti),
+    ".nii": (_read_nibabel, _write_nifti),
+    ".mgz": (_read_nibabel, _write_mgh),
+    ".mgh": (_read_nibabel, _write_mgh),
+    ".npz": (_read_npz, _write_npz),
+}

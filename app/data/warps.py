@@ -1,0 +1,31 @@
+"""Displacements as files that other programs read."""
+
+import numpy as np
+
+from app.files import whole_file
+
+RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
+
+
+def write_displacement(path, displacement, affine):
+    """Write a displacement in ITK's convention (ANTs, SimpleITK, 3D Slicer).
+
+    A 5-D NIfTI `(i, j, k, 1, rank)` with vector intent: for each voxel of the fixed image the
+    vector, in LPS millimetres, to where the moving image is to be read.
+
+    Args:
+        path: `.nii` or `.nii.gz`.
+        displacement: Array `(i, j[, k], rank)`, in voxels.
+        affine: `(4, 4)` of the fixed image, voxel to RAS millimetres.
+    """
+    import nibabel
+
+    rank = displacement.shape[-1]
+    vectors_ras = displacement @ np.asarray(affine)[:rank, :rank].T
+    vectors = (vectors_ras * RAS_TO_LPS[:rank]).astype("float32")
+    shape = (*displacement.shape[:-1], *[1] * (4 - rank), rank)
+    image = nibabel.Nifti1Image(vectors.reshape(shape), affine)
+    image.header.set_intent("vector")
+    image.header.set_xyzt_units("mm")
+    with whole_file(path) as temporary:
+        nibabel.save(image, temporary)

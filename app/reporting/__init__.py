@@ -1,0 +1,1 @@
+"""Metrics of cohorts, tables, figures and the HTML report."""

@@ -1,0 +1,131 @@
+"""Measuring a registration model on pairs of a cohort, over hyper-parameter values."""
+
+import time
+
+import keras
+import numpy as np
+
+from app.progress import progress
+from app.reporting.overlap import dice_per_label, hd95_per_label
+from nets.ops import jacobian_determinant, sample
+
+
+def register_pair(model, moving, fixed, hyper):
+    """Run the network on one pair.
+
+    Args:
+        model: `HyperMorph` or `VoxelMorph`.
+        moving: Array `(*shape, 1)` in [0, 1].
+        fixed: Array of the same shape.
+        hyper: Hyper-parameter values, a sequence; empty for a network without.
+
+    Returns:
+        Dict of arrays without the batch axis (`moved`, `displacement`, `velocity`), and
+        `seconds`.
+    """
+    x = {"moving": moving[None], "fixed": fixed[None]}
+    if len(hyper):
+        x["hyper"] = np.array([hyper], "float32")
+    started = time.perf_counter()
+    outputs = model.predict_on_batch(x)
+    seconds = time.perf_counter() - started
+    return {**{name: np.asarray(value)[0] for name, value in outputs.items()}, "seconds": seconds}
+
+
+def warp_labels(labels, displacement):
+    """Nearest-neighbour warp of a label map.
+
+    Args:
+        labels: Integer array `(*shape, 1)`.
+        displacement: Array `(*shape, rank)`, in voxels.
+
+    Returns:
+        Array of the type of `labels`, `(*shape, 1)`.
+    """
+    moved = sample(labels[None].astype("float32"), displacement[None], "nearest")
+    return keras.ops.convert_to_numpy(moved)[0].astype(labels.dtype)
+
+
+def regularity(displacement):
+    """Folding and smoothness of a displacement, over the whole grid (as in Learn2Reg).
+
+    Args:
+        displacement: Array `(*shape, rank)`, in voxels.
+
+    Returns:
+        Dict: `folding_percent` (voxels with determinant 0 or less) and `sdlogj` (standard
+        deviation of the log determinant, clipped at 1e-9).
+    """
+    determinant = keras.ops.convert_to_numpy(jacobian_determinant(displacement[None]))[0]
+    logarithm = np.log(np.clip(determinant, 1e-9, 1e9))
+    return {
+        "folding_percent": float(100.0 * np.mean(determinant <= 0.0)),
+        "sdlogj": float(logarithm.std()),
+    }
+
+
+def evaluate_pairs(model, pairs, cache, hyper_values, spacing_mm=None, surfaces=False, quiet=False):
+    """Register pairs at several hyper-parameter values and measure the outcome.
+
+    Args:
+        model: `HyperMorph` or `VoxelMorph`.
+        pairs: List of `(moving, fixed)` subjects.
+        cache: `SubjectCache`.
+        hyper_values: List of hyper-parameter tuples.
+        spacing_mm: Voxel size, needed for surfaces.
+        surfaces: Whether HD95 is measured.
+        quiet: No progress bar (within training, which has its own).
+
+    Returns:
+        List of dicts, one a pair and value: `moving`, `fixed`, `hyper`, `seconds`,
+        `folding_percent`, `sdlogj` and, with labels, `dice` (array a structure),
+        `dice_before`, and with surfaces `hd95_mm`.
+    """
+    count = len(cache.structures)
+    work = [(moving, fixed, tuple(hyper)) for moving, fixed in pairs for hyper in hyper_values]
+    rows = []
+    for moving, fixed, hyper in work if quiet else progress(work, "evaluating"):
+        result = register_pair(model, cache.image(moving), cache.image(fixed), hyper)
+        row = {
+            "moving": moving.name,
+            "fixed": fixed.name,
+            "hyper": hyper,
+            "seconds": result["seconds"],
+            **regularity(result["displacement"]),
+        }
+        if count:
+            before, target = cache.labels(moving), cache.labels(fixed)
+            after = warp_labels(before, result["displacement"])
+            absent = ~np.isin(np.arange(1, count + 1), before)
+            for name, labels in (("dice", after), ("dice_before", before)):
+                row[name] = np.where(absent, np.nan, dice_per_label(target, labels, count))
+            if surfaces:
+                row["hd95_mm"] = hd95_per_label(target[..., 0], after[..., 0], count, spacing_mm)
+        rows.append(row)
+    return rows
+
+
+def summarise(rows):
+    """Means over pairs at each hyper-parameter value.
+
+    Args:
+        rows: What `evaluate_pairs` returns.
+
+    Returns:
+        List of dicts, one a value, in order of appearance: `hyper`, the means of every
+        measure (structures first averaged within a pair), and `dice_sd` over pairs.
+    """
+    summary = []
+    for hyper in dict.fromkeys(row["hyper"] for row in rows):
+        these = [row for row in rows if row["hyper"] == hyper]
+        entry = {"hyper": hyper, "pairs": len(these)}
+        for name in ("dice", "dice_before", "hd95_mm"):
+            if name in these[0]:
+                per_pair = np.array([np.nanmean(row[name]) for row in these])
+                entry[name] = float(per_pair.mean())
+                if name == "dice":
+                    entry["dice_sd"] = float(per_pair.std())
+        for name in ("folding_percent", "sdlogj", "seconds"):
+            entry[name] = float(np.mean([row[name] for row in these]))
+        summary.append(entry)
+    return summary

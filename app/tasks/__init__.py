@@ -1,0 +1,12 @@
+"""The tasks of the command line: module and one line of help each, imported when asked for."""
+
+TASKS = {
+    "hypermorph": (
+        "app.tasks.hypermorph",
+        "train one registration network for all hyper-parameter values, and report on it",
+    ),
+    "register": ("app.tasks.register", "register two image files with a trained model"),
+    "evaluate": ("app.tasks.evaluate", "measure a trained model on the pairs of a cohort"),
+    "export": ("app.tasks.export", "write a trained model as a SavedModel for inference servers"),
+    "doctor": ("app.tasks.doctor", "print versions, devices, memory and where the data folder is"),
+}

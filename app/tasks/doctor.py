@@ -1,0 +1,49 @@
+"""Task `doctor`: versions, devices, memory, and whether the data folder is found."""
+
+import os
+import shutil
+from pathlib import Path
+
+from app.training.run_folder import environment
+
+
+def data_folder():
+    """Where the development data are looked for.
+
+    Returns:
+        Path: `KERASMORPH_DATA`, or `../shared/data` beside the project.
+    """
+    beside = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+    return Path(os.environ.get("KERASMORPH_DATA", beside))
+
+
+def run():
+    """Print one fact a line."""
+    facts = environment()
+    for name in ("python", "system", "cores", "backend"):
+        print(f"{name}: {facts[name]}")
+    for name, version in facts["packages"].items():
+        print(f"{name}: {version or 'NOT INSTALLED; run make install'}")
+    print(f"memory: {_memory()}")
+    print(f"disk free here: {shutil.disk_usage('.').free / 2**30:.0f} GiB")
+    folder = data_folder()
+    hint = "" if folder.is_dir() else " (only the tests on real data need it; KERASMORPH_DATA names another place)"
+    print(f"data folder: {folder}: {'found' if folder.is_dir() else 'not found'}{hint}")
+    print(f"devices: {_devices()}")
+
+
+def _memory():
+    try:
+        pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+        free = os.sysconf("SC_AVPHYS_PAGES") * size
+    except (ValueError, OSError):
+        return "unknown"
+    return f"{pages * size / 2**30:.1f} GiB, {free / 2**30:.1f} GiB free"
+
+
+def _devices():
+    try:
+        import tensorflow as tf
+    except ImportError as error:
+        return f"TensorFlow cannot be imported ({error}); run make install"
+    return ", ".join(f"{device.device_type} {device.name}" for device in tf.config.list_physical_devices())

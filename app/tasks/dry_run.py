@@ -1,0 +1,95 @@
+"""What `--dry-run` says of a training: the data found, the size of the network, memory and time."""
+
+import itertools
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+MEASURED_STEPS = 3
+
+
+def describe(config, hyper, subjects, parts, summary, data, uses_labels):
+    """Print cohort, parameters, memory and time of a training, the latter two measured.
+
+    Args:
+        config: `HyperMorphConfig`.
+        hyper: List of `HyperParameter`.
+        subjects: List of `Subject`.
+        parts: Dict from split to subjects.
+        summary: `CohortSummary`.
+        data: `CohortConfig`.
+        uses_labels: Whether the loss compares labels.
+    """
+    split = ", ".join(f"{name} {len(part)}" for name, part in parts.items())
+    print(f"cohort: {len(subjects)} subjects ({split}), {_shapes(summary)}, spacing {_mm(summary)} mm")
+    print(f"labels: {len(summary.structures)} structures {list(summary.structures)}")
+    problem = _writable(config.output)
+    print(f"output: {config.output}{problem}")
+    print(f"loading TensorFlow to measure {MEASURED_STEPS} steps ...", flush=True)
+
+    from app.data.batches import SubjectCache, TrainingPairs
+    from app.tasks.hypermorph import build_model
+    from app.training.train import optimizer
+
+    training = config.training
+    model = build_model(config, hyper, len(summary.structures) if uses_labels else 0)
+    model.compile(optimizer(training))
+    pairs = TrainingPairs(
+        parts["train"],
+        SubjectCache(data, summary.shape, summary.structures),
+        hyper,
+        training.steps,
+        training.batch_size,
+        training.hyper_per,
+        uses_labels,
+        config.seed,
+    )
+    seconds = []
+    for step in range(MEASURED_STEPS + 1):
+        x, y = (*pairs[step], None)[:2]
+        started = time.perf_counter()
+        model.train_on_batch(x, y)
+        seconds.append(time.perf_counter() - started)
+    a_step = min(seconds[1:])
+    total = training.epochs * training.steps * a_step
+    values = len(list(itertools.product(*(range(config.evaluation.values) for _ in hyper))))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    cached = min(data.cache_gib, len(subjects) * _bytes(summary) / 2**30)
+    print(f"network: {model.count_params():,} parameters, generator {config.network.generator}")
+    print(f"memory: {peak / 2**30 + cached:.1f} GiB ({peak / 2**30:.1f} GiB measured, {cached:.1f} GiB of images kept)")
+    print(
+        f"time: {training.epochs} epochs of {training.steps} steps, {a_step:.2f} s a step: about "
+        f"{total / 60:.0f} min of training, then {values} hyper-parameter values on 2 x {data.pairs} pairs"
+    )
+    print("dry run: nothing was written")
+
+
+def _shapes(summary):
+    sizes = sorted(summary.shapes)
+    if len(sizes) == 1 and sizes[0] == summary.shape:
+        return f"shape {summary.shape}"
+    return f"shapes from {sizes[0]} to {sizes[-1]}, padded and cropped to {summary.shape}"
+
+
+def _mm(summary):
+    return " x ".join(f"{value:g}" for value in summary.spacing_mm)
+
+
+def _bytes(summary):
+    voxels = 1
+    for size in summary.shape:
+        voxels *= size
+    return 5 * voxels
+
+
+def _writable(path):
+    path = Path(path)
+    while not path.exists():
+        path = path.parent
+    try:
+        with tempfile.TemporaryFile(dir=path):
+            return ""
+    except OSError as error:
+        return f" CANNOT BE WRITTEN ({error.strerror}); choose another with --set output=FOLDER"

@@ -1,0 +1,40 @@
+"""Task `export`: write a trained model as a SavedModel for inference servers."""
+
+from pathlib import Path
+from typing import Literal
+
+from app.config import TaskConfig, config_text
+from app.training.contract import find_model
+
+
+class ExportConfig(TaskConfig):
+    """Config of the task; `output` is the servable's folder, whose next version is written."""
+
+    task: Literal["export"] = "export"
+    model: Path
+
+
+CONFIG = ExportConfig
+
+
+def run(config, dry_run=False):
+    """Export and check.
+
+    Args:
+        config: `ExportConfig`.
+        dry_run: Check and print only.
+
+    Raises:
+        UserError: If the model is missing or damaged.
+    """
+    model_file, contract = find_model(config.model)
+    if dry_run:
+        print(config_text(config))
+        print(f"model: {model_file}, hyper-parameters {contract.hyper}\ndry run: nothing was written")
+        return
+    from app.export.saved_model import export_model
+    from app.training.train import load_checkpoint
+
+    path, difference = export_model(load_checkpoint(model_file), contract, config.output)
+    print(f"exported {path}: signatures register, displacement, warp; any spatial size")
+    print(f"checked in a process that imports TensorFlow alone: largest difference {difference:.1e}")

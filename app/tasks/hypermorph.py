@@ -1,0 +1,246 @@
+"""Task `hypermorph`: train one network for all hyper-parameter values, and report on it."""
+
+import itertools
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+import pydantic
+
+from app.config import Config, TaskConfig, config_text
+from app.data.checks import check_cohort
+from app.data.cohort import CohortConfig, draw_pairs, read_cohort, read_label_names, split_cohort
+from app.errors import UserError, list_problems
+from app.training.run_folder import RunFolder, log
+from nets.registration.hyper_parameter import HyperParameter
+
+
+class NetworkConfig(Config):
+    """The network: see `nets.registration.hypermorph.HyperMorph`."""
+
+    rank: Literal[2, 3] = 3
+    features: Literal["images", "forces"] = "forces"
+    generator: Literal["per_channel", "low_rank", "full"] = "per_channel"
+    units: int = pydantic.Field(64, ge=1)
+    depth: int = pydantic.Field(4, ge=1)
+    encoder: list[int] = [16, 32, 32, 32]
+    decoder: list[int] = [32, 32, 32, 32]
+    final: list[int] = [32, 16, 16]
+    velocity_resolution: Literal[1, 2] = 2
+    integration_steps: int = pydantic.Field(7, ge=0, le=12)
+
+
+class ObjectiveConfig(Config):
+    """The loss: see `nets.registration.objective.Objective`."""
+
+    similarity: Literal["ncc", "mse", "nmi"] = "ncc"
+    lambda_: float = pydantic.Field(0.5, ge=0, le=1, alias="lambda")
+    gamma: float = pydantic.Field(0.0, ge=0, le=1)
+    ncc_window: float = pydantic.Field(9, ge=1)
+    nmi_bins: float = pydantic.Field(32, ge=2)
+    image_sigma: float = pydantic.Field(0.05, gt=0)
+
+
+class HyperConfig(Config):
+    """One learned hyper-parameter: see `nets.registration.hyper_parameter.HyperParameter`."""
+
+    name: Literal["lambda", "gamma", "ncc_window", "nmi_bins"] = "lambda"
+    low: float = 0.0
+    high: float = 1.0
+    sampling: Literal["uniform", "log_odds"] = "uniform"
+    endpoints: float = pydantic.Field(0.2, ge=0, le=1)
+
+
+class TrainingConfig(Config):
+    """How long, how fast, how often validated."""
+
+    epochs: int = pydantic.Field(20, ge=1)
+    steps: int = pydantic.Field(100, ge=1)
+    batch_size: int = pydantic.Field(1, ge=1)
+    hyper_per: Literal["batch", "sample"] = "sample"
+    learning_rate: float = pydantic.Field(1.0e-3, gt=0)
+    decay: bool = True
+    validate_every: int = pydantic.Field(5, ge=1)
+    validate_pairs: int = pydantic.Field(5, ge=1)
+
+
+class EvaluationConfig(Config):
+    """Values of the hyper-parameters at which the trained model is measured."""
+
+    values: int = pydantic.Field(11, ge=2)
+
+
+class HyperMorphConfig(TaskConfig):
+    """Config of the task."""
+
+    task: Literal["hypermorph"] = "hypermorph"
+    data: CohortConfig
+    network: NetworkConfig = NetworkConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
+    hyper: list[HyperConfig] = pydantic.Field([HyperConfig()], min_length=1)
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+
+CONFIG = HyperMorphConfig
+FREE_SECTIONS = ("evaluation",)
+
+
+def run(config, dry_run=False):
+    """Train, evaluate and report.
+
+    Args:
+        config: `HyperMorphConfig`.
+        dry_run: Check and print only.
+
+    Raises:
+        UserError: If anything about config, data or folder is wrong.
+    """
+    hyper = _hyper_parameters(config)
+    folder = RunFolder(config.output)
+    folder.check(config, FREE_SECTIONS)
+    data, simulated = _data(config, dry_run)
+    subjects = read_cohort(data)
+    parts = split_cohort(subjects, data.split, config.seed)
+    problems = [
+        f"data.split: {name} needs 2 subjects or more, has {len(part)}" for name, part in parts.items() if len(part) < 2
+    ]
+    list_problems(problems)
+    summary = check_cohort(subjects, data, config.network.rank)
+    uses_labels = config.objective.gamma > 0 or any(one.name == "gamma" for one in config.hyper)
+    if uses_labels and not summary.structures:
+        raise UserError("gamma weighs labels, but the cohort has no label files; add them or leave gamma out")
+    names = read_label_names(data.label_names)
+    if dry_run:
+        from app.tasks.dry_run import describe
+
+        print(config_text(config))
+        return describe(config, hyper, subjects, parts, summary, data, uses_labels)
+    folder.open(config)
+    log(f"{len(subjects)} subjects {summary.shape}, {len(summary.structures)} structures, output in {folder.path}")
+    return _train_and_report(config, hyper, parts, summary, data, names, simulated, uses_labels, folder)
+
+
+def _train_and_report(config, hyper, parts, summary, data, names, simulated, uses_labels, folder):
+    import keras
+
+    from app.data.batches import SubjectCache, TrainingPairs
+    from app.reporting.evaluate_pairs import evaluate_pairs, summarise
+    from app.reporting.hypermorph_report import write_report
+    from app.training.callbacks import save_model
+    from app.training.contract import Contract
+    from app.training.train import train
+
+    keras.utils.set_random_seed(config.seed)
+    cache = SubjectCache(data, summary.shape, summary.structures)
+    grid = list(itertools.product(*(one.grid(config.evaluation.values) for one in hyper)))
+    coarse = list(
+        itertools.product(*([one.low + share * (one.high - one.low) for share in (0.1, 0.5)] for one in hyper))
+    )
+    validation_pairs = draw_pairs(parts["validate"], data.pairs, config.seed)
+
+    def measure(model):
+        rows = evaluate_pairs(model, validation_pairs[: config.training.validate_pairs], cache, coarse, quiet=True)
+        return {"validation_dice": max(entry["dice"] for entry in summarise(rows))}
+
+    training = config.training
+    model, history = train(
+        build=lambda: build_model(config, hyper, len(summary.structures) if uses_labels else 0),
+        pairs=lambda first: TrainingPairs(
+            parts["train"],
+            cache,
+            hyper,
+            training.steps,
+            training.batch_size,
+            training.hyper_per,
+            uses_labels,
+            config.seed,
+            first,
+        ),
+        config=training,
+        folder=folder,
+        measure=measure if summary.structures else None,
+    )
+    log("evaluating on the validation pairs, to choose the best hyper-parameters")
+    validation = summarise(evaluate_pairs(model, validation_pairs, cache, grid))
+    best = _best(validation)
+    log("evaluating on the test pairs")
+    test_pairs = draw_pairs(parts["test"], data.pairs, config.seed)
+    rows = evaluate_pairs(model, test_pairs, cache, grid, summary.spacing_mm, surfaces=True)
+    labels = [names.get(value, f"label {value}") for value in summary.structures]
+    save_model(model, folder.model)
+    Contract(
+        data.low_percentile,
+        data.high_percentile,
+        list(summary.shape),
+        list(summary.spacing_mm),
+        {one.name: [one.low, one.high] for one in hyper},
+        dict(zip([one.name for one in hyper], best, strict=True)) if summary.structures else {},
+        dict(zip(map(str, summary.structures), labels, strict=True)),
+        simulated,
+    ).write(folder.contract)
+    path = write_report(
+        config, folder, model, cache, hyper, rows, best, history, labels, test_pairs[0], summary.spacing_mm, simulated
+    )
+    log(f"report: {path}")
+
+
+def _best(validation):
+    """Values with the best mean Dice; without labels the middle of the grid, to look at."""
+    if "dice" in validation[0]:
+        return max(validation, key=lambda entry: entry["dice"])["hyper"]
+    return validation[len(validation) // 2]["hyper"]
+
+
+def build_model(config, hyper, labels):
+    """The network of a config.
+
+    Args:
+        config: `HyperMorphConfig`.
+        hyper: List of `HyperParameter`.
+        labels: Number of labels in the loss.
+
+    Returns:
+        `HyperMorph`, not compiled.
+    """
+    from nets.registration.hypermorph import HyperMorph
+    from nets.registration.objective import Objective
+
+    objective = Objective(
+        **config.objective.model_dump(),
+        smoothness_scale=float(config.network.velocity_resolution),
+        labels=labels,
+    )
+    return HyperMorph(hyper=hyper, objective=objective, **config.network.model_dump())
+
+
+def _hyper_parameters(config):
+    problems, hyper = [], []
+    for index, one in enumerate(config.hyper):
+        try:
+            hyper.append(HyperParameter(**one.model_dump()))
+        except ValueError as error:
+            problems.append(f"hyper.{index}: {error}")
+    names = [one.name for one in config.hyper]
+    if len(set(names)) != len(names):
+        problems.append(f"hyper: {', '.join(names)}: each may appear once")
+    for name, similarity in (("ncc_window", "ncc"), ("nmi_bins", "nmi")):
+        if name in names and config.objective.similarity != similarity:
+            problems.append(f"hyper: {name} acts on objective.similarity: {similarity} only; set that or leave it out")
+    list_problems(problems)
+    return hyper
+
+
+def _data(config, dry_run):
+    """The data section, with a simulated cohort made and named in it, and whether it is one."""
+    data = config.data
+    given = [key for key in ("cohort", "images", "phantom") if getattr(data, key) is not None]
+    if len(given) != 1:
+        raise UserError(f"data: give one of cohort, images and phantom; given: {', '.join(given) or 'none'}")
+    if data.phantom is None:
+        return data, False
+    from app.data.phantoms.brains import write_brains
+
+    where = Path(tempfile.mkdtemp()) if dry_run else config.output / "phantoms"
+    cohort, names = write_brains(where, data.phantom)
+    return data.model_copy(update={"cohort": cohort, "label_names": names}), True

@@ -1,0 +1,154 @@
+"""Task `register`: register two image files with a trained model."""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from app.config import TaskConfig, config_text
+from app.data.checks import check_image, check_labels
+from app.data.volumes import write_volume
+from app.data.warps import write_displacement
+from app.errors import UserError, list_problems
+from app.files import write_json
+from app.training.contract import find_model
+from app.training.run_folder import RunFolder, log
+
+
+class RegisterConfig(TaskConfig):
+    """Config of the task: two images on one grid, a model, hyper-parameter values by name."""
+
+    task: Literal["register"] = "register"
+    moving: Path
+    fixed: Path
+    model: Path
+    hyper: dict[str, float] = {}
+    moving_labels: Path | None = None
+    fixed_labels: Path | None = None
+
+
+CONFIG = RegisterConfig
+
+
+def run(config, dry_run=False):
+    """Register, and write what the registration is.
+
+    Into the output folder: `moved.nii.gz` (and `moved_labels.nii.gz`) with the fixed image's
+    header, `displacement.nii.gz` (ITK convention), `jacobian.nii.gz`, `metrics.json`,
+    `figures/registration.png` and `report.html`.
+
+    Args:
+        config: `RegisterConfig`.
+        dry_run: Check and print only.
+
+    Raises:
+        UserError: If a file, the grid, the model or a value is wrong.
+    """
+    folder = RunFolder(config.output)
+    folder.check(config)
+    model_file, contract = find_model(config.model)
+    hyper = contract.hyper_vector(config.hyper)
+    volumes = _read(config, len(contract.shape))
+    fixed = volumes["fixed"]
+    if not np.allclose(fixed.spacing_mm, contract.spacing_mm, rtol=0.05):
+        print(
+            f"note: the model was trained at {_mm(contract.spacing_mm)} mm, these images have "
+            f"{_mm(fixed.spacing_mm)} mm; expect less than its report shows"
+        )
+    if dry_run:
+        print(config_text(config))
+        print(f"model: {model_file}, {dict(zip(contract.hyper, hyper, strict=True))}")
+        print(f"grid: {fixed.array.shape}, spacing {_mm(fixed.spacing_mm)} mm\ndry run: nothing was written")
+        return
+    folder.open(config)
+    _register(config, folder, model_file, contract, hyper, volumes)
+
+
+def _register(config, folder, model_file, contract, hyper, volumes):
+    import keras
+
+    from app.reporting.evaluate_pairs import register_pair, regularity, warp_labels
+    from app.reporting.overlap import dice_per_label
+    from app.reporting.register_report import write_report
+    from app.training.train import load_checkpoint
+    from nets.losses import ncc_loss
+    from nets.ops import jacobian_determinant, sample
+    from nets.ops.intensity import to_unit_range
+
+    model = load_checkpoint(model_file)
+    moving, fixed = volumes["moving"], volumes["fixed"]
+    rule = (contract.low_percentile, contract.high_percentile)
+    prepared = [
+        keras.ops.convert_to_numpy(to_unit_range(volume.array[None, ..., None], *rule))[0] for volume in (moving, fixed)
+    ]
+    result = register_pair(model, *prepared, hyper)
+    displacement = result["displacement"]
+    raw = moving.array[None, ..., None].astype("float32")
+    moved = keras.ops.convert_to_numpy(sample(raw, displacement[None]))[0, ..., 0]
+    if np.issubdtype(moving.array.dtype, np.integer):
+        moved = np.rint(moved).astype(moving.array.dtype)
+    determinant = keras.ops.convert_to_numpy(jacobian_determinant(displacement[None]))[0]
+
+    def ncc(image):
+        return -float(ncc_loss(prepared[1][None], image[None])[0])
+
+    figures = {
+        "hyper": dict(zip(contract.hyper, hyper, strict=True)),
+        "ncc_before": ncc(prepared[0]),
+        "ncc_after": ncc(result["moved"]),
+        **regularity(displacement),
+        "largest_displacement_mm": float(np.linalg.norm(displacement * np.array(fixed.spacing_mm), axis=-1).max()),
+        "seconds": result["seconds"],
+    }
+    _write_like_fixed(folder.path / "moved.nii.gz", moved, fixed)
+    _write_like_fixed(folder.path / "jacobian.nii.gz", determinant.astype("float32"), fixed)
+    write_displacement(folder.path / "displacement.nii.gz", displacement, fixed.affine)
+    if "moving_labels" in volumes:
+        labels = np.asarray(volumes["moving_labels"].array)
+        values = np.unique(labels)
+        places = np.searchsorted(values, labels)
+        moved_labels = values[warp_labels(places[..., None], displacement)[..., 0]].astype(labels.dtype)
+        _write_like_fixed(folder.path / "moved_labels.nii.gz", moved_labels, fixed)
+        if "fixed_labels" in volumes:
+            target = volumes["fixed_labels"].array
+            common = [int(value) for value in np.intersect1d(values, target) if value != 0]
+            for name, ours in (("dice_before", labels), ("dice", moved_labels)):
+                scores = [dice_per_label((target == v).astype(int), (ours == v).astype(int), 1)[0] for v in common]
+                figures[name] = dict(zip(common, map(float, scores), strict=True))
+                figures[f"mean_{name}"] = float(np.mean(scores))
+    write_json(folder.path / "metrics.json", figures)
+    path = write_report(config, folder, prepared, result, fixed.spacing_mm, figures, contract.simulated)
+    log(f"moved image: {folder.path / 'moved.nii.gz'}")
+    log(f"report: {path}")
+
+
+def _read(config, rank):
+    """All volumes, or every problem with them."""
+    problems, volumes = [], {}
+    for name in ("moving", "fixed"):
+        volumes[name], found = check_image(getattr(config, name), rank)
+        problems += found
+    list_problems(problems)
+    moving, fixed = volumes["moving"], volumes["fixed"]
+    if not moving.same_grid(fixed):
+        raise UserError(
+            f"{config.moving}: grid {moving.array.shape} at {_mm(moving.spacing_mm)} mm differs from that of "
+            f"{config.fixed}, {fixed.array.shape} at {_mm(fixed.spacing_mm)} mm; resample one to the other first"
+        )
+    for name, image in (("moving_labels", moving), ("fixed_labels", fixed)):
+        if getattr(config, name) is not None:
+            volumes[name], found = check_labels(getattr(config, name), image)
+            problems += found
+    if "fixed_labels" in volumes and "moving_labels" not in volumes:
+        problems.append("moving_labels: missing, there is nothing to compare fixed_labels with; give both")
+    list_problems(problems)
+    return volumes
+
+
+def _write_like_fixed(path, array, fixed):
+    write_volume(path, dataclasses.replace(fixed, array=array))
+
+
+def _mm(spacing):
+    return " x ".join(f"{value:.3g}" for value in spacing)

@@ -1,0 +1,1 @@
+"""Training with `fit`: run folder, callbacks, resume."""

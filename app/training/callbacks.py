@@ -1,0 +1,104 @@
+"""Callbacks of `fit`: progress, validation over hyper-parameters, checkpoints."""
+
+import time
+
+import keras
+
+from app.files import whole_file
+from app.progress import progress_bar
+from app.training.run_folder import log
+
+
+class Progress(keras.callbacks.Callback):
+    """A progress bar over the whole training, with the time left, and a line an epoch.
+
+    Args:
+        epochs: Number of epochs.
+        steps: Batches an epoch.
+        first_epoch: Epoch with which this session begins.
+    """
+
+    def __init__(self, epochs, steps, first_epoch=0):
+        super().__init__()
+        self.epochs = epochs
+        self.bar = progress_bar()
+        self.line = self.bar.add_task("training", total=epochs * steps, completed=first_epoch * steps)
+
+    def on_train_begin(self, logs=None):
+        self.bar.start()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.started = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.bar.advance(self.line)
+
+    def on_epoch_end(self, epoch, logs=None):
+        parts = " ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items())
+        seconds = time.perf_counter() - self.started
+        left = (self.epochs - epoch - 1) * seconds
+        log(f"epoch {epoch + 1}/{self.epochs}: {parts}, {seconds:.0f} s, {left / 60:.0f} min left")
+
+    def on_train_end(self, logs=None):
+        self.bar.stop()
+
+
+class ValidateOverHyper(keras.callbacks.Callback):
+    """Mean Dice of the validation pairs at the best hyper-parameters, into the epoch's logs.
+
+    Args:
+        measure: Function `(model) -> dict of numbers`, with `validation_dice`.
+        every: Epochs between validations; the last epoch is always validated.
+        epochs: Number of epochs.
+    """
+
+    def __init__(self, measure, every, epochs):
+        super().__init__()
+        self.measure = measure
+        self.every = every
+        self.epochs = epochs
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.every == 0 or epoch + 1 == self.epochs:
+            logs.update(self.measure(self.model))
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """After each epoch: the history, then the model with its optimiser, each written whole.
+
+    A kill between the two leaves a history that is longer than the checkpoint, never
+    shorter; the resumed run cuts it. The best model by `validation_dice` is kept too.
+
+    Args:
+        folder: `RunFolder`.
+        history: Rows of the epochs before.
+    """
+
+    def __init__(self, folder, history):
+        super().__init__()
+        self.folder = folder
+        self.history = list(history)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.started = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        row = {"epoch": epoch + 1, **{key: float(value) for key, value in logs.items()}}
+        row["seconds"] = round(time.perf_counter() - self.started, 2)
+        best = max((r.get("validation_dice") or -1.0 for r in self.history), default=-1.0)
+        self.history.append(row)
+        if row.get("validation_dice", -2.0) > best:
+            save_model(self.model, self.folder.checkpoints / "best.keras")
+        self.folder.write_history(self.history)
+        save_model(self.model, self.folder.checkpoints / "last.keras")
+
+
+def save_model(model, path):
+    """Write a `.keras` file, whole or not at all.
+
+    Args:
+        model: Keras model.
+        path: File.
+    """
+    with whole_file(path) as temporary:
+        model.save(temporary)

@@ -1,0 +1,100 @@
+"""What a model file must be told along with: how its images are prepared, and what it found."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from app.errors import UserError
+from app.files import write_json
+
+
+@dataclasses.dataclass(frozen=True)
+class Contract:
+    """The rule by which images were prepared in training, kept beside the model.
+
+    Args:
+        low_percentile: Percentile of an image that becomes 0.
+        high_percentile: Percentile that becomes 1.
+        shape: Spatial shape of training.
+        spacing_mm: Voxel size of training.
+        hyper: Dict from hyper-parameter to its [low, high].
+        best: Dict from hyper-parameter to the value found best in validation; empty
+            without labels.
+        structures: Dict from label value to name.
+        simulated: Whether the model was trained on simulated images.
+    """
+
+    low_percentile: float
+    high_percentile: float
+    shape: list
+    spacing_mm: list
+    hyper: dict
+    best: dict
+    structures: dict
+    simulated: bool = False
+
+    def write(self, path):
+        """Write as JSON."""
+        write_json(path, dataclasses.asdict(self))
+
+    def hyper_vector(self, chosen):
+        """Values of all hyper-parameters in the network's order.
+
+        Args:
+            chosen: Dict from name to value; what is missing takes the best value found.
+
+        Returns:
+            Tuple of floats.
+
+        Raises:
+            UserError: If a name is unknown, a value outside the trained range, or nothing
+                is known to be best.
+        """
+        unknown = sorted(set(chosen) - set(self.hyper))
+        problems = [
+            f"hyper.{name}: the model has no such hyper-parameter; it has {_ranges(self.hyper)}" for name in unknown
+        ]
+        values = {**self.best, **chosen}
+        for name, (low, high) in self.hyper.items():
+            if name not in values:
+                problems.append(f"hyper.{name}: missing, and no best value is known; choose one in [{low:g}, {high:g}]")
+            elif not low <= values[name] <= high:
+                problems.append(
+                    f"hyper.{name}: {values[name]:g} is outside [{low:g}, {high:g}], where the model was trained; "
+                    "choose a value within"
+                )
+        if problems:
+            raise UserError(problems)
+        return tuple(float(values[name]) for name in self.hyper)
+
+
+def find_model(path):
+    """The model file and its contract, before anything heavy is loaded.
+
+    Args:
+        path: Run folder, or a `.keras` file with its `.json` beside it.
+
+    Returns:
+        Path of the `.keras` file, and the `Contract`.
+
+    Raises:
+        UserError: If either is missing or damaged.
+    """
+    path = Path(path)
+    model = path / "model.keras" if path.is_dir() else path
+    if not model.is_file():
+        raise UserError(
+            f"{model}: no such model; give the folder of a finished hypermorph run, or a .keras file of one"
+        )
+    contract = model.with_suffix(".json")
+    try:
+        return model, Contract(**json.loads(contract.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(
+            f"{contract}: cannot be read ({' '.join(str(error).split())[:120]}); it belongs beside {model.name} "
+            "and tells how images are prepared: copy both"
+        ) from None
+
+
+def _ranges(hyper):
+    return ", ".join(f"{name} in [{low:g}, {high:g}]" for name, (low, high) in hyper.items())

@@ -1,0 +1,126 @@
+"""The folder that a run leaves: config, versions, log, checkpoints, metrics, figures, report."""
+
+import csv
+import logging
+import os
+import platform
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from app.config import config_text
+from app.errors import UserError
+from app.files import write_csv, write_json, write_text
+
+PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "nibabel", "SimpleITK", "pydantic", "matplotlib")
+
+
+class RunFolder:
+    """One run's files.
+
+    Args:
+        path: The folder.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.checkpoints = self.path / "checkpoints"
+        self.figures = self.path / "figures"
+        self.tensorboard = self.path / "tensorboard"
+        self.model = self.path / "model.keras"
+        self.contract = self.path / "model.json"
+        self.history = self.path / "history.csv"
+
+    def check(self, config, free=()):
+        """See that the folder is new, or holds this very run.
+
+        Args:
+            config: Resolved config of the task.
+            free: Names of the config's sections that may differ from the run's before (they
+                do not touch its training).
+
+        Raises:
+            UserError: If the folder holds a run with another config.
+        """
+        before = self.path / "config.yaml"
+        if before.is_file() and _without(before.read_text(), free) != _without(config_text(config), free):
+            raise UserError(
+                f"{self.path}: holds a run with another config ({before}); choose another folder with "
+                "--set output=FOLDER, or delete this one"
+            )
+
+    def open(self, config):
+        """Begin the run, or take it up again: config and versions are written, the log begins.
+
+        Args:
+            config: Resolved config of the task.
+
+        Raises:
+            OSError: If the folder cannot be written.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_text(self.path / "config.yaml", config_text(config))
+        write_json(self.path / "environment.json", {**environment(), "seed": config.seed})
+        self._log_to_file()
+
+    def _log_to_file(self):
+        log = logging.getLogger("kerasmorph")
+        log.setLevel(logging.INFO)
+        for handler in list(log.handlers):
+            log.removeHandler(handler)
+            handler.close()
+        form = logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S")
+        for handler in (logging.FileHandler(self.path / "log.txt"), logging.StreamHandler(sys.stdout)):
+            handler.setFormatter(form)
+            log.addHandler(handler)
+
+    def read_history(self):
+        """Rows of the training history, numbers as floats; empty before the first epoch."""
+        if not self.history.is_file():
+            return []
+        with open(self.history, newline="") as file:
+            return [
+                {key: float(value) if value else None for key, value in row.items()} for row in csv.DictReader(file)
+            ]
+
+    def write_history(self, rows):
+        """Write the training history, one dict an epoch."""
+        keys = list(dict.fromkeys(key for row in rows for key in row))
+        write_csv(self.history, [{key: row.get(key) for key in keys} for row in rows])
+
+
+def log(message):
+    """Print a line and keep it in the run's log.
+
+    Args:
+        message: The line.
+    """
+    logging.getLogger("kerasmorph").info(message)
+
+
+def environment():
+    """Versions and machine, for the run folder and the doctor.
+
+    Returns:
+        Dict of strings and numbers.
+    """
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = None
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cores": os.cpu_count(),
+        "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
+        "packages": versions,
+    }
+
+
+def _without(text, free):
+    import yaml
+
+    values = yaml.safe_load(text)
+    return {key: value for key, value in values.items() if key not in free}

@@ -1,0 +1,94 @@
+"""Training with `fit`, checkpointed each epoch and resumed exactly."""
+
+import keras
+
+from app.errors import UserError
+from app.training.callbacks import Checkpoint, Progress, ValidateOverHyper
+from app.training.run_folder import log
+
+
+def train(build, pairs, config, folder, measure=None):
+    """Train a registration model, or take its training up again.
+
+    With the same config, data and machine the final weights do not depend on how often the
+    run was killed: batches depend on seed, epoch and step alone, and a checkpoint holds the
+    optimiser's state.
+
+    Args:
+        build: Function `() -> model`, not compiled.
+        pairs: Function `(first_epoch) -> PyDataset`.
+        config: `TrainingConfig`.
+        folder: `RunFolder`.
+        measure: Function `(model) -> dict` with `validation_dice`, or None.
+
+    Returns:
+        The trained model and its history, a list of dicts.
+
+    Raises:
+        UserError: If the checkpoint is damaged.
+    """
+    last = folder.checkpoints / "last.keras"
+    if last.is_file():
+        model = load_checkpoint(last)
+        done = int(keras.ops.convert_to_numpy(model.optimizer.iterations)) // config.steps
+        history = [row for row in folder.read_history() if row["epoch"] <= done]
+        if done < config.epochs:
+            log(f"going on after epoch {done} of {config.epochs}")
+    else:
+        model, done, history = build(), 0, []
+        model.compile(optimizer(config))
+    if done >= config.epochs:
+        log(f"training is complete ({done} epochs)")
+        return model, history
+    checkpoint = Checkpoint(folder, history)
+    callbacks = [
+        *([ValidateOverHyper(measure, config.validate_every, config.epochs)] if measure else []),
+        Progress(config.epochs, config.steps, done),
+        checkpoint,
+        keras.callbacks.TensorBoard(folder.tensorboard, write_graph=False),
+        keras.callbacks.TerminateOnNaN(),
+    ]
+    model.fit(pairs(done), epochs=config.epochs, initial_epoch=done, callbacks=callbacks, verbose=0)
+    if len(checkpoint.history) < config.epochs:
+        raise UserError(
+            f"{folder.path}: the loss became NaN in epoch {len(checkpoint.history)}; lower training.learning_rate"
+        )
+    return model, checkpoint.history
+
+
+def optimizer(config):
+    """Adam with a cosine decay to a fiftieth over the whole training.
+
+    Args:
+        config: `TrainingConfig`.
+
+    Returns:
+        Keras optimiser.
+    """
+    total = config.epochs * config.steps
+    decay = keras.optimizers.schedules.CosineDecay(config.learning_rate, total, alpha=0.02)
+    return keras.optimizers.Adam(decay if config.decay else config.learning_rate)
+
+
+def load_checkpoint(path):
+    """Load a `.keras` file of this project.
+
+    Args:
+        path: File.
+
+    Returns:
+        The model, compiled as it was saved.
+
+    Raises:
+        UserError: If the file is missing or damaged.
+    """
+    import nets.registration.hypermorph  # noqa: F401 - registers the classes
+
+    try:
+        return keras.models.load_model(path)
+    except Exception as error:  # zip, h5py, json and Keras raise their own kinds
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(
+            f"{path}: the model cannot be loaded, the file is missing or damaged ({reason}); "
+            "delete it to start afresh, or restore it"
+        ) from None

@@ -1,0 +1,1 @@
+"""Networks, layers, losses and tensor operations, written against Keras 3 alone."""

@@ -1,0 +1,9 @@
+"""Losses of registration. Each returns one value a sample, `(batch,)`, smaller is better."""
+
+from nets.losses.dice import dice_loss
+from nets.losses.gradient import gradient_penalty
+from nets.losses.mse import mse_loss
+from nets.losses.ncc import ncc_loss
+from nets.losses.nmi import nmi_loss
+
+__all__ = ["dice_loss", "gradient_penalty", "mse_loss", "ncc_loss", "nmi_loss"]

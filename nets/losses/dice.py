@@ -1,0 +1,21 @@
+"""Overlap of soft segmentations."""
+
+from keras import ops
+
+
+def dice_loss(fixed, moved):
+    """One minus the mean soft Dice over labels.
+
+    Formula: `1 - mean_l 2 sum(f_l m_l) / sum(f_l + m_l)`; a label in neither counts as 0.
+
+    Args:
+        fixed: Tensor `(batch, i, j[, k], labels)` of probabilities.
+        moved: Tensor of the same shape.
+
+    Returns:
+        Tensor `(batch,)`, 0 at equality, 1 without overlap.
+    """
+    axes = tuple(range(1, len(fixed.shape) - 1))
+    both = 2.0 * ops.sum(fixed * moved, axis=axes)
+    total = ops.sum(fixed + moved, axis=axes)
+    return 1.0 - ops.mean(ops.divide_no_nan(both, total), axis=-1)

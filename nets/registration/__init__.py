@@ -1,0 +1,1 @@
+"""Registration systems: network, objective and training step of each, one module a system."""

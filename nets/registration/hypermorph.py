@@ -1,0 +1,134 @@
+"""HyperMorph: one network for every value of the loss's hyper-parameters."""
+
+import dataclasses
+
+import keras
+
+from nets import unet as widths
+from nets.hypernetwork import Hypernetwork
+from nets.layers import GENERATORS
+from nets.registration.hyper_parameter import HyperParameter
+from nets.registration.objective import Objective
+from nets.registration.velocity import VELOCITIES
+from nets.registration.voxelmorph import RegistrationModel, image_input, registration_outputs
+
+
+@keras.saving.register_keras_serializable(package="kerasmorph")
+class HyperMorph(RegistrationModel):
+    """VoxelMorph whose convolutions are generated from hyper-parameters.
+
+    Inputs `moving`, `fixed`, `hyper`; outputs `moved`, `displacement`, `velocity`. The same
+    `hyper` values that generate the network weigh its loss (the paper's equation 1).
+
+    Args:
+        rank: 2 or 3.
+        hyper: `HyperParameter`s, or dicts of their arguments, in the order of the columns of
+            the `hyper` input; lambda alone by default.
+        objective: `Objective`, or the dict of its arguments; its values hold for the
+            hyper-parameters that are not in `hyper`.
+        features: "forces", or "images" (VoxelMorph's network, the paper's): see
+            `nets.registration.velocity`.
+        generator: "per_channel", "low_rank" or "full" (the paper's).
+        units: Width of the hypernetwork.
+        depth: Its number of layers.
+        encoder: Filters of each level down.
+        decoder: Filters of each level up.
+        final: Filters of the last convolutions.
+        velocity_resolution: 1, or 2 for half resolution.
+        integration_steps: Squarings of the integration.
+
+    Input shape:
+        Dict: two tensors `(batch, i, j[, k], 1)`, any size, intensities in [0, 1], and
+        `hyper (batch, number of hyper-parameters)` in their own units.
+
+    Output shape:
+        Dict: `moved (batch, i, j[, k], 1)`, `displacement (batch, i, j[, k], rank)`, and
+        `velocity` on the padded grid at its own resolution.
+
+    Raises:
+        ValueError: If the generator is unknown or a hyper-parameter appears twice.
+
+    Example:
+
+    >>> model = HyperMorph(rank=3, hyper=[HyperParameter("lambda")])
+    >>> model.compile("adam")
+    >>> model.fit(pairs)
+
+    Reference:
+        - Hoopes et al., HyperMorph, 2021, sections 3.1 and 3.3.
+    """
+
+    def __init__(
+        self,
+        rank=3,
+        hyper=None,
+        objective=None,
+        features="forces",
+        generator="per_channel",
+        units=64,
+        depth=4,
+        encoder=widths.ENCODER,
+        decoder=widths.DECODER,
+        final=widths.FINAL,
+        velocity_resolution=2,
+        integration_steps=7,
+        **kwargs,
+    ):
+        objective = Objective(**objective) if isinstance(objective, dict) else objective or Objective()
+        given = [{"name": "lambda"}] if hyper is None else hyper
+        hyper = [HyperParameter(**one) if isinstance(one, dict) else one for one in given]
+        names = [one.name for one in hyper]
+        if generator not in GENERATORS:
+            raise ValueError(
+                f"Received an invalid value for `generator`, expected one of {', '.join(GENERATORS)}. "
+                f"Received: generator={generator}"
+            )
+        if not names or len(set(names)) != len(names):
+            raise ValueError(f"Expected one or several different hyper-parameters. Received: {names}")
+
+        moving, fixed = image_input(rank, "moving"), image_input(rank, "fixed")
+        hyper_input = keras.Input(shape=(len(hyper),), name="hyper")
+        conditioning = Hypernetwork(
+            [one.low for one in hyper], [one.high for one in hyper], units, depth, name="hypernetwork"
+        )(hyper_input)
+
+        def convolve(x, filters, name, kernel_initializer="he_normal"):
+            layer = GENERATORS[generator](filters, kernel_initializer=kernel_initializer, name=name)
+            return layer(x, conditioning)
+
+        velocity = VELOCITIES[features](moving, fixed, convolve, encoder, decoder, final, velocity_resolution)
+        outputs = registration_outputs(moving, fixed, velocity, integration_steps, velocity_resolution)
+        inputs = {"moving": moving, "fixed": fixed, "hyper": hyper_input}
+        super().__init__(inputs=inputs, outputs=outputs, **kwargs)
+        self.hyper_parameters = tuple(hyper)
+        self.arguments = {
+            "rank": rank,
+            "features": features,
+            "generator": generator,
+            "units": units,
+            "depth": depth,
+            "encoder": list(encoder),
+            "decoder": list(decoder),
+            "final": list(final),
+            "velocity_resolution": velocity_resolution,
+            "integration_steps": integration_steps,
+        }
+        self.prepare_training(objective)
+
+    def hyper_values(self, x):
+        return {one.name: x["hyper"][:, column] for column, one in enumerate(self.hyper_parameters)}
+
+    def hyper_highest(self):
+        return {one.name: one.high for one in self.hyper_parameters}
+
+    def get_config(self):
+        return {
+            **self.arguments,
+            "hyper": [dataclasses.asdict(one) for one in self.hyper_parameters],
+            "objective": dataclasses.asdict(self.objective),
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**config)

@@ -1,0 +1,72 @@
+"""The U-Net of VoxelMorph, in 2D and 3D."""
+
+import math
+
+from keras import layers
+
+ENCODER = (16, 32, 32, 32)
+DECODER = (32, 32, 32, 32)
+FINAL = (32, 16, 16)
+
+
+def unet(x, convolve, encoder=ENCODER, decoder=DECODER, final=FINAL, output_resolution=1, joined=(), prefix=""):
+    """Features of an image (pair) by a U-Net.
+
+    Convolution and LeakyReLU(0.2) before each pooling by 2; nearest upsampling and the skip
+    connection on the way back; `final` convolutions at the output's resolution. With the
+    default widths this is VoxelMorph's network.
+
+    Args:
+        x: Keras tensor `(batch, i, j[, k], channels)`; sizes divisible by
+            `2 ** len(encoder)`.
+        convolve: Function `(x, filters, name) -> x`: what a convolution is. The caller
+            passes plain or generated ones.
+        encoder: Filters of each level on the way down.
+        decoder: Filters of each level on the way up, as many as `encoder`.
+        final: Filters of the convolutions after the last upsampling.
+        output_resolution: 1 for the input's resolution, 2 for half, 4 for a quarter: so many
+            upsamplings, with their skip connections, are left out.
+        joined: Tensors that join the levels below the first, in order, each at its level's
+            resolution.
+        prefix: Beginning of every layer's name.
+
+    Returns:
+        Keras tensor `(batch, i / output_resolution, ..., final[-1])`.
+
+    Raises:
+        ValueError: If the widths do not match or the resolution is no power of 2 within
+            reach.
+
+    Reference:
+        - Balakrishnan et al., VoxelMorph, 2019; the HyperMorph paper, section 3.3.
+    """
+    left_out = math.log2(output_resolution) if output_resolution > 0 else -1
+    if len(encoder) != len(decoder) or (left_out and left_out not in range(len(encoder))):
+        raise ValueError(
+            "Expected as many decoder as encoder levels, and an output resolution 1, 2, 4, ... "
+            f"below 2 ** levels. Received: encoder={encoder}, decoder={decoder}, "
+            f"output_resolution={output_resolution}"
+        )
+    rank = len(x.shape) - 2
+    pool = (layers.MaxPooling2D, layers.MaxPooling3D)[rank - 2]
+    upsample = (layers.UpSampling2D, layers.UpSampling3D)[rank - 2]
+
+    def block(x, filters, name):
+        name = f"{prefix}{name}"
+        return layers.LeakyReLU(negative_slope=0.2, name=f"{name}_activation")(convolve(x, filters, name))
+
+    skips = []
+    for level, filters in enumerate(encoder):
+        if 0 < level <= len(joined):
+            x = layers.Concatenate(name=f"{prefix}encoder_{level}_join")([x, joined[level - 1]])
+        x = block(x, filters, f"encoder_{level}")
+        skips.append(x)
+        x = pool(2, name=f"{prefix}encoder_{level}_pool")(x)
+    for level, filters in reversed(list(enumerate(reversed(decoder)))):
+        x = block(x, filters, f"decoder_{level}")
+        if level >= left_out:
+            x = upsample(2, name=f"{prefix}decoder_{level}_upsample")(x)
+            x = layers.Concatenate(name=f"{prefix}decoder_{level}_skip")([x, skips[level]])
+    for index, filters in enumerate(final):
+        x = block(x, filters, f"final_{index}")
+    return x

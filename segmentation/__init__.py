@@ -1,0 +1,1 @@
+"""Segmentation by deforming a template; its systems are still to come."""

@@ -1,0 +1,220 @@
+"""Bad input from the command line: one clear line, exit code 2, nothing half-written."""
+
+import resource
+import shutil
+
+import nibabel
+import numpy as np
+import pytest
+
+
+def copy_cohort(phantoms, folder):
+    shutil.copytree(phantoms.parent, folder / "cohort")
+    return folder / "cohort"
+
+
+def change_image(path, change):
+    image = nibabel.load(path)
+    array = change(np.asarray(image.dataobj).astype("float32"))
+    nibabel.save(nibabel.Nifti1Image(array, image.affine), path)
+
+
+def missing_file(cohort):
+    (cohort / "image" / "phantom-002.nii.gz").unlink()
+
+
+def two_dimensional(cohort):
+    change_image(cohort / "image" / "phantom-002.nii.gz", lambda array: array[:, :, 10])
+
+
+def nan_voxels(cohort):
+    def spoil(array):
+        array[3, 4, 5] = np.nan
+        return array
+
+    change_image(cohort / "image" / "phantom-002.nii.gz", spoil)
+
+
+def empty_cohort(cohort):
+    (cohort / "cohort.csv").write_text("subject,image,labels\n")
+
+
+def labels_on_another_grid(cohort):
+    path = cohort / "labels" / "phantom-002.nii.gz"
+    image = nibabel.load(path)
+    nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj), np.diag([3.0, 3, 3, 1])), path)
+
+
+def label_absent(cohort):
+    change_image(cohort / "labels" / "phantom-002.nii.gz", lambda array: array * (array != 5))
+
+
+def truncated_nifti(cohort):
+    path = cohort / "image" / "phantom-002.nii.gz"
+    path.write_bytes(path.read_bytes()[:2000])
+
+
+def different_shapes(cohort):
+    for kind in ("image", "labels"):
+        change_image(cohort / kind / "phantom-002.nii.gz", lambda array: array[:-3])
+
+
+def column_missing(cohort):
+    (cohort / "cohort.csv").write_text("subject,file\na,b\n")
+
+
+CASES = [
+    (missing_file, ["phantom-002", "no such image file"]),
+    (two_dimensional, ["phantom-002", "2-dimensional image", "3 dimensions"]),
+    (nan_voxels, ["phantom-002", "1 voxels are NaN"]),
+    (empty_cohort, ["cohort.csv", "cohort is empty"]),
+    (labels_on_another_grid, ["phantom-002", "another grid"]),
+    (label_absent, ["phantom-002", "label 5 is absent", "allow_absent_labels"]),
+    (truncated_nifti, ["phantom-002", "damaged or truncated"]),
+    (different_shapes, ["different shapes", "data.shape"]),
+    (column_missing, ["cohort.csv", "column image is missing"]),
+]
+
+
+@pytest.mark.parametrize(("spoil", "words"), CASES, ids=lambda case: getattr(case, "__name__", None))
+def test_bad_cohort(main, small_config, phantoms, tmp_path, spoil, words):
+    """A broken cohort must be refused before training, by file name, and leave no folder."""
+    cohort = copy_cohort(phantoms, tmp_path)
+    spoil(cohort)
+    output = tmp_path / "run"
+    done = main(
+        "hypermorph",
+        "--config",
+        small_config,
+        "--set",
+        f"data.cohort={cohort / 'cohort.csv'}",
+        "--set",
+        f"output={output}",
+    )
+    refused(done, words)
+    assert not output.exists()
+
+
+def refused(done, words):
+    assert done.returncode == 2, done.stdout + done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert lines, done.stderr
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert any(word in line for line in lines), lines
+
+
+def test_all_problems_are_listed_at_once(main, small_config, phantoms, tmp_path):
+    """Users who mend one file a run would need a day for a cohort."""
+    cohort = copy_cohort(phantoms, tmp_path)
+    nan_voxels(cohort)
+    (cohort / "image" / "phantom-005.nii.gz").unlink()
+    done = main("hypermorph", "--config", small_config, "--set", f"data.cohort={cohort / 'cohort.csv'}")
+    refused(done, ["phantom-002", "phantom-005"])
+
+
+CONFIG_CASES = [
+    (["--set", "training.epoch=3"], ["training.epoch", "did you mean 'epochs'"]),
+    (["--set", "hyper.0.high=1.5"], ["lambda", "0.0 <= low < high <= 1.0"]),
+    (["--set", "training.epochs=many"], ["training.epochs", "integer"]),
+    (["--set", "network.generator=huge"], ["network.generator", "per_channel"]),
+    (["--set", "objective.gamma=2"], ["objective.gamma"]),
+    (["--set", "epochs"], ["KEY=VALUE"]),
+    (["--set", "data.structures=[77]"], ["label 77 is absent"]),
+    (["--set", "data.split={train: 40, validate: 4, test: 4}"], ["do not fit a cohort of 8"]),
+]
+
+
+@pytest.mark.parametrize(("words", "expected"), CONFIG_CASES)
+def test_bad_config(main, small_config, words, expected):
+    """A misspelt key that is ignored would train something else than the user asked for."""
+    refused(main("hypermorph", "--config", small_config, *words), expected)
+
+
+def test_config_file_is_missing_or_no_yaml(main, tmp_path):
+    """A traceback of the YAML parser tells a radiologist nothing."""
+    refused(main("hypermorph", "--config", tmp_path / "none.yaml"), ["none.yaml", "cannot be read"])
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("task: [")
+    refused(main("hypermorph", "--config", bad), ["bad.yaml", "not valid YAML"])
+
+
+def test_unwritable_folder(main, small_config, tmp_path):
+    """An hour of training must not end at a folder that cannot be made."""
+    (tmp_path / "file").write_text("")
+    done = main("hypermorph", "--config", small_config, "--set", f"output={tmp_path / 'file' / 'run'}")
+    refused(done, ["cannot be written", "--set output=FOLDER"])
+
+
+def test_full_disk(main, small_config, tmp_path):
+    """A disk that fills up in training must leave whole files and a clear line.
+
+    The limit on the size of a file stands in for the disk: the same failure of `write`, at
+    the first checkpoint.
+    """
+    output = tmp_path / "run"
+    done = main(
+        "hypermorph",
+        "--config",
+        small_config,
+        "--set",
+        f"output={output}",
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
+    )
+    refused(done, ["cannot be written", "free space"])
+    assert not list(output.rglob("*.keras"))
+    assert not list(output.rglob(".part-*"))
+
+
+def test_corrupted_checkpoint(main, small_config, trained, tmp_path):
+    """Training that silently starts afresh over a damaged checkpoint would lose days."""
+    output = tmp_path / "run"
+    shutil.copytree(trained, output)
+    last = output / "checkpoints" / "last.keras"
+    last.write_bytes(last.read_bytes()[:3000])
+    (output / "config.yaml").write_text((output / "config.yaml").read_text().replace(str(trained), str(output)))
+    done = main("hypermorph", "--config", small_config, "--set", f"output={output}")
+    refused(done, ["last.keras", "damaged"])
+
+
+def test_another_config_in_the_same_folder(main, small_config, trained):
+    """Resuming with other settings would give a model that no config describes."""
+    done = main(
+        "hypermorph", "--config", small_config, "--set", f"output={trained}", "--set", "training.learning_rate=0.5"
+    )
+    refused(done, ["another config"])
+
+
+@pytest.fixture
+def register_config(phantoms, trained, tmp_path):
+    path = tmp_path / "register.yaml"
+    images = phantoms.parent / "image"
+    path.write_text(
+        f"task: register\noutput: {tmp_path / 'out'}\nmodel: {trained}\n"
+        f"moving: {images / 'phantom-000.nii.gz'}\nfixed: {images / 'phantom-001.nii.gz'}\n"
+    )
+    return path
+
+
+def other_grid(tmp_path, phantoms):
+    source = nibabel.load(phantoms.parent / "image" / "phantom-000.nii.gz")
+    path = tmp_path / "shifted.nii.gz"
+    affine = source.affine.copy()
+    affine[0, 3] = 10.0
+    nibabel.save(nibabel.Nifti1Image(np.asarray(source.dataobj), affine), path)
+    return path
+
+
+def test_lambda_outside_its_range(main, register_config):
+    """The network knows nothing beyond the range it was trained on."""
+    refused(main("register", "--config", register_config, "--set", "hyper.lambda=1.5"), ["1.5 is outside [0, 1]"])
+    refused(main("register", "--config", register_config, "--set", "hyper.gamma=0.5"), ["no such hyper-parameter"])
+
+
+def test_register_refuses_other_grids_and_models(main, register_config, phantoms, tmp_path):
+    """Two grids taken for one would move anatomy by the difference of their origins."""
+    done = main("register", "--config", register_config, "--set", f"moving={other_grid(tmp_path, phantoms)}")
+    refused(done, ["shifted.nii.gz", "resample"])
+    refused(main("register", "--config", register_config, "--set", "model=nowhere"), ["nowhere", "no such model"])
+    refused(main("register", "--config", register_config, "--set", "moving=a.txt"), ["unknown image format"])
+    assert not (tmp_path / "out").exists()

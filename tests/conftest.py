@@ -1,0 +1,82 @@
+"""What tests share: seeds, the data folder, small cohorts, and the command line."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def data_folder():
+    """The folder of real data; tests that need it are skipped where it is absent."""
+    folder = Path(os.environ.get("KERASMORPH_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no data folder at {folder}; KERASMORPH_DATA can name one")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def main():
+    """Run `python main.py ...` as a user would: a process of its own."""
+
+    def call(*words, timeout=300, **options):
+        return subprocess.run(
+            [sys.executable, "main.py", *map(str, words)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            **options,
+        )
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory):
+    """A cohort of eight small simulated brains on disk: its CSV."""
+    from app.data.phantoms.brains import BrainsConfig, write_brains
+
+    folder = tmp_path_factory.mktemp("phantoms")
+    cohort, _ = write_brains(folder, BrainsConfig(subjects=8, shape=[24, 24, 24], deformation_vox=2.0))
+    return cohort
+
+
+@pytest.fixture(scope="session")
+def small_config(phantoms, tmp_path_factory):
+    """A hypermorph config that trains in seconds."""
+    path = tmp_path_factory.mktemp("config") / "small.yaml"
+    path.write_text(
+        f"""
+task: hypermorph
+output: {path.parent / "unused"}
+data:
+  cohort: {phantoms}
+  split: {{train: 4, validate: 2, test: 2}}
+  pairs: 2
+network: {{encoder: [4, 4], decoder: [4, 4], final: [4], units: 8}}
+training: {{epochs: 3, steps: 4, validate_every: 2, validate_pairs: 1}}
+evaluation: {{values: 3}}
+"""
+    )
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained(main, small_config, tmp_path_factory):
+    """The folder of a finished small run."""
+    output = tmp_path_factory.mktemp("runs") / "small"
+    done = main("hypermorph", "--config", small_config, "--set", f"output={output}")
+    assert done.returncode == 0, done.stderr
+    return output

@@ -1,0 +1,170 @@
+"""Networks: sizes, shapes, what the hyper-parameters do, saving, and that they learn."""
+
+import keras
+import numpy as np
+import pytest
+
+from nets.layers import GENERATORS
+from nets.registration.hyper_parameter import HyperParameter
+from nets.registration.hypermorph import HyperMorph
+from nets.registration.objective import Objective
+from nets.registration.voxelmorph import VoxelMorph
+from nets.unet import unet
+
+SMALL = {"encoder": (4, 4), "decoder": (4, 4), "final": (4,)}
+
+
+def pair(rng, *shape, batch=1, hyper=None):
+    from scipy.ndimage import gaussian_filter
+
+    images = [gaussian_filter(rng.random((batch, *shape)), (0, *[2] * len(shape))) for _ in range(2)]
+    x = {
+        name: ((image - image.min()) / np.ptp(image)).astype("float32")[..., None]
+        for name, image in zip(("moving", "fixed"), images, strict=True)
+    }
+    if hyper is not None:
+        x["hyper"] = np.array(hyper, "float32")
+    return x
+
+
+def test_parameter_counts_are_voxelmorphs():
+    """Another architecture could not import VoxelMorph's weights or be compared with it."""
+    assert VoxelMorph(rank=3, velocity_resolution=1).count_params() == 327_331
+    assert VoxelMorph(rank=3).count_params() == 313_507
+    assert VoxelMorph(rank=2, velocity_resolution=1).count_params() == 109_170
+    assert VoxelMorph(rank=2).count_params() == 104_562
+
+
+def test_full_generator_is_the_papers_size():
+    """The paper's generator: 64 units for each of the 313,507 weights, and the base kernels."""
+    model = HyperMorph(rank=3, features="images", generator="full")
+    hypernetwork = 2 * 64 + 3 * (64 * 64 + 64)
+    assert model.count_params() == 313_507 * 65 + hypernetwork
+
+
+@pytest.mark.parametrize("features", ["images", "forces"])
+@pytest.mark.parametrize("shape", [(19, 23), (13, 18, 15)])
+def test_any_size_in_same_size_out(rng, features, shape):
+    """Users' images do not divide by 16; a shape error there is the field's commonest complaint."""
+    model = HyperMorph(rank=len(shape), features=features, **SMALL)
+    outputs = model.predict_on_batch(pair(rng, *shape, batch=2, hyper=[[0.1], [0.9]]))
+    assert outputs["moved"].shape == (2, *shape, 1)
+    assert outputs["displacement"].shape == (2, *shape, len(shape))
+
+
+@pytest.mark.parametrize("generator", list(GENERATORS))
+def test_each_sample_has_its_own_hyper_parameters(rng, generator):
+    """A kernel shared across the batch would give every sample the first one's smoothness."""
+    model = HyperMorph(rank=2, generator=generator, **SMALL)
+    for weight in model.trainable_variables:
+        weight.assign(weight + 0.05 * rng.normal(size=weight.shape))
+    x = pair(rng, 16, 16, batch=2, hyper=[[0.0], [1.0]])
+    together = model.predict_on_batch(x)["velocity"]
+    for index in range(2):
+        alone = model.predict_on_batch({key: value[index : index + 1] for key, value in x.items()})["velocity"]
+        np.testing.assert_allclose(together[index], alone[0], atol=1e-4)
+    same = model.predict_on_batch({**x, "hyper": np.zeros((2, 1), "float32")})["velocity"]
+    assert np.abs(same[1] - together[1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("generator", list(GENERATORS))
+def test_generators_begin_as_one_network(rng, generator):
+    """At the start lambda must change (nearly) nothing, or some values begin far from He's scale."""
+    model = HyperMorph(rank=2, generator=generator)
+    moved = [model.predict_on_batch(pair(np.random.default_rng(1), 32, 32, hyper=[[v]]))["velocity"] for v in (0, 1)]
+    assert np.abs(moved[0] - moved[1]).max() < 0.5 * np.abs(moved[0]).max()
+
+
+@pytest.mark.parametrize("kind", ["plain", "hyper"])
+def test_saved_model_answers_alike(rng, tmp_path, kind):
+    """A model that changes when it is saved is worthless to whoever loads it."""
+    model = (
+        VoxelMorph(rank=2, **SMALL) if kind == "plain" else HyperMorph(rank=2, hyper=[HyperParameter("gamma")], **SMALL)
+    )
+    model.compile("adam")
+    x = pair(rng, 16, 16, hyper=None if kind == "plain" else [[0.4]])
+    model.train_on_batch(x)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.predict_on_batch(x)["moved"], model.predict_on_batch(x)["moved"])
+    assert loaded.objective == model.objective
+    assert int(loaded.optimizer.iterations) == 1
+
+
+HYPERS = [
+    ([HyperParameter("lambda")], {}),
+    ([HyperParameter("lambda"), HyperParameter("ncc_window", 3, 9)], {}),
+    ([HyperParameter("lambda"), HyperParameter("nmi_bins", 8, 32)], {"similarity": "nmi"}),
+    ([HyperParameter("lambda"), HyperParameter("gamma")], {"labels": 2}),
+    ([HyperParameter("lambda", 0.01, 0.99, "log_odds")], {"similarity": "mse"}),
+]
+
+
+@pytest.mark.parametrize(("hyper", "objective"), HYPERS)
+def test_fit_lowers_the_loss(rng, hyper, objective):
+    """Every supported hyper-parameter must reach the loss, and the loss must go down."""
+    keras.utils.set_random_seed(0)
+    model = HyperMorph(rank=2, hyper=hyper, objective=objective, **SMALL)
+    model.compile(keras.optimizers.Adam(3e-3))
+    x = pair(rng, 24, 24, batch=2)
+    x["hyper"] = np.stack([one.sample(np.random.default_rng(0), 2) for one in hyper], 1)
+    y = {
+        name: (x[name[:-7]] > 0.6).astype("uint8") + (x[name[:-7]] > 0.3) for name in ("moving_labels", "fixed_labels")
+    }
+    history = model.fit(x, y if objective.get("labels") else None, epochs=30, batch_size=2, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0] - 1e-3
+    assert ("overlap" in history) == bool(objective.get("labels"))
+
+
+def test_hyper_values_weigh_the_loss(rng):
+    """At lambda 1 only smoothness counts, at 0 only similarity (eq. 2); gamma 1 leaves overlap (eq. 3)."""
+    x = pair(rng, 16, 16)
+    outputs = {
+        "moved": x["moving"],
+        "displacement": np.zeros((1, 16, 16, 2), "float32"),
+        "velocity": rng.normal(size=(1, 8, 8, 2)).astype("float32"),
+    }
+    labels = {name: (x[name[:-7]] > 0.5).astype("uint8") for name in ("moving_labels", "fixed_labels")}
+    objective = Objective(labels=1)
+
+    def parts(lam, gamma):
+        hyper = {"lambda": np.array([lam], "float32"), "gamma": np.array([gamma], "float32")}
+        values = objective(x["fixed"], outputs, labels, hyper)
+        return {name: float(value[0]) for name, value in values.items()}
+
+    p = parts(1.0, 0.3)
+    assert p["loss"] == pytest.approx(p["smoothness"])
+    p = parts(0.0, 0.0)
+    assert p["loss"] == pytest.approx(p["similarity"])
+    p = parts(0.2, 0.7)
+    expected = 0.8 * 0.3 * p["similarity"] + 0.2 * p["smoothness"] + 0.8 * 0.7 * p["overlap"]
+    assert p["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_sampling_of_hyper_parameters():
+    """Draws outside the range, or end points never drawn, would leave the ends of the slider untrained."""
+    rng = np.random.default_rng(0)
+    uniform = HyperParameter("lambda", endpoints=0.2).sample(rng, 20_000)
+    assert (uniform == 0).mean() == pytest.approx(0.1, abs=0.01)
+    assert (uniform == 1).mean() == pytest.approx(0.1, abs=0.01)
+    odds = HyperParameter("lambda", 0.01, 0.99, "log_odds", endpoints=0.0).sample(rng, 20_000).astype("float64")
+    logits = np.log(odds / (1 - odds))
+    counts, _ = np.histogram(logits, 10, (np.log(0.01 / 0.99), np.log(0.99 / 0.01)))
+    assert counts.min() > 1700
+    assert counts.max() < 2300
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"name": "sigma"}, {"name": "lambda", "high": 1.5}, {"name": "lambda", "sampling": "log_odds"}],
+)
+def test_impossible_hyper_parameters_are_refused(arguments):
+    """A lambda of 1.5 would reward rough fields."""
+    with pytest.raises(ValueError, match=arguments["name"]):
+        HyperParameter(**arguments)
+
+
+def test_unet_refuses_unequal_widths():
+    """Mismatched levels would fail deep inside a concatenation, with a message nobody understands."""
+    with pytest.raises(ValueError, match="decoder"):
+        unet(keras.Input((16, 16, 2)), None, (8, 8), (8,))

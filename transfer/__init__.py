@@ -1,0 +1,1 @@
+"""Adapting networks to a new population; its systems are still to come."""
