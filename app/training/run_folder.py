@@ -75,13 +75,12 @@ class RunFolder:
             log.addHandler(handler)
 
     def read_history(self):
-        """Rows of the training history, numbers as floats; empty before the first epoch."""
+        """Rows of the training history, empty before the first epoch."""
         if not self.history.is_file():
             return []
         with open(self.history, newline="") as file:
-            return [
-                {key: float(value) if value else None for key, value in row.items()} for row in csv.DictReader(file)
-            ]
+            rows = list(csv.DictReader(file))
+        return [{key: _number(key, value) for key, value in row.items()} for row in rows]
 
     def write_history(self, rows):
         """Write the training history, one dict an epoch."""
@@ -117,6 +116,12 @@ def environment():
         "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
         "packages": versions,
     }
+
+
+def _number(key, value):
+    if not value:
+        return None
+    return int(value) if key == "epoch" else float(value)
 
 
 def _without(text, free):

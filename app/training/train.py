@@ -48,7 +48,8 @@ def train(build, pairs, config, folder, measure=None):
         keras.callbacks.TensorBoard(folder.tensorboard, write_graph=False),
         keras.callbacks.TerminateOnNaN(),
     ]
-    model.fit(pairs(done), epochs=config.epochs, initial_epoch=done, callbacks=callbacks, verbose=0)
+    # Batches are random by themselves; a shuffle by Keras' global generator would not resume.
+    model.fit(pairs(done), epochs=config.epochs, initial_epoch=done, shuffle=False, callbacks=callbacks, verbose=0)
     if len(checkpoint.history) < config.epochs:
         raise UserError(
             f"{folder.path}: the loss became NaN in epoch {len(checkpoint.history)}; lower training.learning_rate"

@@ -133,14 +133,8 @@ class HyperConvFull(_GeneratedKernel):
 
     def build_generator(self, units):
         self.add_shift(units)
-        size = math.prod(self.kernel_shape)
-        # Small beside K: the units' sum (tanh, at most 1 each) stays near a tenth of it.
-        deviation = 0.1 * math.sqrt(2.0 / math.prod(self.kernel_shape[:-1]) / units)
-        self.projection = self.add_weight(
-            name="projection",
-            shape=(units, size),
-            initializer=keras.initializers.RandomNormal(stddev=deviation),
-        )
+        shape = (units, math.prod(self.kernel_shape))
+        self.projection = self.add_weight(name="projection", shape=shape, initializer="zeros")
 
     def generate(self, hyper):
         return ops.reshape(self.kernel, (1, -1)) + ops.matmul(hyper, self.projection)
@@ -183,15 +177,14 @@ class HyperConvLowRank(_GeneratedKernel):
     def build_generator(self, units):
         self.add_shift(units)
         self.mixing = self.add_weight(name="mixing", shape=(units, self.rank), initializer="zeros")
-        deviation = math.sqrt(2.0 / math.prod(self.kernel_shape[:-1]))
+        # Drawn like K, at K's scale; `mixing` begins at zero, so that K alone acts at first.
         self.directions = self.add_weight(
-            name="directions",
-            shape=(self.rank, math.prod(self.kernel_shape)),
-            initializer=keras.initializers.RandomNormal(stddev=deviation),
+            name="directions", shape=(self.rank, *self.kernel_shape), initializer=self.kernel_initializer
         )
 
     def generate(self, hyper):
-        mixture = ops.matmul(ops.matmul(hyper, self.mixing), self.directions)
+        directions = ops.reshape(self.directions, (self.rank, -1))
+        mixture = ops.matmul(ops.matmul(hyper, self.mixing), directions)
         return ops.reshape(self.kernel, (1, -1)) + mixture
 
     def get_config(self):

@@ -11,7 +11,6 @@ from keras import layers
 from nets.layers import IntegrateVelocity, PadToMultiple, RegistrationForces, ResizeField, SpatialTransformer
 from nets.unet import unet
 
-VELOCITY_INITIALIZER = keras.initializers.RandomNormal(stddev=1e-5)
 WINDOWS = (9, 5, 3)
 
 
@@ -89,7 +88,9 @@ def velocity_from_forces(moving, fixed, convolve, encoder, decoder, final, resol
 
 
 def _velocity(x, convolve, rank, prefix):
-    velocity = convolve(x, rank, f"{prefix}velocity_conv", VELOCITY_INITIALIZER)
+    # A new initialiser each time: it draws its seed when it is made, after the user has set one.
+    small = keras.initializers.RandomNormal(stddev=1e-5)
+    velocity = convolve(x, rank, f"{prefix}velocity_conv", small)
     return layers.Identity(name=f"{prefix}velocity", dtype="float32")(velocity)
 
 

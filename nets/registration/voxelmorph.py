@@ -47,7 +47,12 @@ class RegistrationModel(keras.Model):
         self.jit_compile = _jit_compile()
 
     def compile(self, optimizer="rmsprop", **kwargs):
-        super().compile(optimizer=optimizer, jit_compile=_jit_compile(), **kwargs)
+        super().compile(optimizer=optimizer, **{**kwargs, "jit_compile": _jit_compile()})
+
+    def compile_from_config(self, config):
+        # Keras refuses to compile a loaded model whose compile() is not its own.
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
 
     def hyper_values(self, x):
         """Dict from hyper-parameter to its values in a batch; empty where all are fixed."""

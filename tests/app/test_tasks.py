@@ -13,6 +13,7 @@ import nibabel
 import numpy as np
 import pytest
 import SimpleITK
+from scipy.spatial.transform import Rotation
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -134,7 +135,9 @@ def test_killed_training_ends_the_same(main, small_config, trained, tmp_path):
 def registered(main, phantoms, trained, tmp_path_factory):
     """A registration of two phantoms on an oblique grid, from the command line."""
     folder = tmp_path_factory.mktemp("register")
-    turn = np.array([[0.0, -2.0, 0.3, 5], [1.8, 0.1, 0, -7], [0, 0.3, 2.2, 11], [0, 0, 0, 1]])
+    turn = np.eye(4)
+    turn[:3, :3] = Rotation.from_euler("xyz", [20, -35, 100], degrees=True).as_matrix() * [1.8, 2.0, 2.3]
+    turn[:3, 3] = 5, -7, 11
     files = {}
     for name, number in (("moving", 0), ("fixed", 1)):
         for kind, key in (("image", name), ("labels", f"{name}_labels")):

@@ -1,0 +1,74 @@
+"""Benchmark results: small JSON files with machine and date, written row by row.
+
+An interrupted benchmark goes on where it stopped: a row that is there is not measured again.
+"""
+
+import datetime
+import json
+import os
+import platform
+from pathlib import Path
+
+from app.files import write_json
+
+RESULTS = Path(__file__).parent / "results"
+
+
+class ResultsFile:
+    """Rows of measurements under one name.
+
+    Args:
+        name: File name without `.json`.
+        settings: Dict of all that the rows depend on; a file with other settings is refused.
+        folder: Where the file is.
+    """
+
+    def __init__(self, name, settings, folder=RESULTS):
+        self.path = Path(folder) / f"{name}.json"
+        self.content = {"settings": settings, "machine": machine(), "rows": {}}
+        if self.path.is_file():
+            before = json.loads(self.path.read_text())
+            if before["settings"] != json.loads(json.dumps(settings)):
+                raise SystemExit(f"{self.path} was measured with other settings; delete it to measure afresh")
+            self.content = before
+
+    @property
+    def rows(self):
+        """Dict from row name to what was measured."""
+        return self.content["rows"]
+
+    def measure(self, name, function):
+        """Measure a row, unless it is there.
+
+        Args:
+            name: Row name.
+            function: `() -> dict`.
+
+        Returns:
+            The row.
+        """
+        if name not in self.rows:
+            print(f"measuring {name} ...", flush=True)
+            date = datetime.date.today().isoformat()
+            self.rows[name] = {**function(), "date": date}
+            self.write()
+        return self.rows[name]
+
+    def write(self, **summary):
+        """Write the file, with a summary of the rows if there is one."""
+        if summary:
+            self.content["summary"] = summary
+        write_json(self.path, self.content)
+
+
+def machine():
+    """What the figures were measured on.
+
+    Returns:
+        Dict of processor, cores and Python.
+    """
+    processor = platform.processor()
+    if Path("/proc/cpuinfo").is_file():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        processor = next((line.split(": ")[1] for line in lines if line.startswith("model name")), processor)
+    return {"processor": processor, "cores": os.cpu_count(), "python": platform.python_version()}
