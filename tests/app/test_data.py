@@ -1,0 +1,219 @@
+"""Volumes, cohorts, batches, metrics: round trips, truths and limits."""
+
+import nibabel
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.config import load_config
+from app.data.batches import SubjectCache, TrainingPairs, fit_to_shape
+from app.data.cohort import CohortConfig, SplitConfig, draw_pairs, read_cohort, split_cohort
+from app.data.phantoms.brains import BrainsConfig, simulate_brain
+from app.data.volumes import Volume, read_volume, write_volume
+from app.errors import UserError
+from app.files import whole_file
+from app.reporting.evaluate_pairs import regularity
+from app.reporting.overlap import dice_per_label, hd95_per_label
+from nets.registration.hyper_parameter import HyperParameter
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".mgz", ".npz"])
+def test_volume_round_trip(tmp_path, rng, suffix):
+    """An array or affine that changes on its way through a file misplaces anatomy."""
+    affine = np.array([[0, -2.0, 0, 5], [1.5, 0, 0, -7], [0, 0, 2.2, 11], [0, 0, 0, 1]])
+    array = rng.integers(0, 200, (5, 6, 7)).astype("uint8")
+    write_volume(tmp_path / f"a{suffix}", Volume(array, affine))
+    read = read_volume(tmp_path / f"a{suffix}")
+    np.testing.assert_array_equal(read.array, array)
+    np.testing.assert_allclose(read.affine, affine, atol=1e-5)
+    np.testing.assert_allclose(read.spacing_mm, (1.5, 2.0, 2.2), atol=1e-5)
+
+
+def test_header_and_type_are_kept(tmp_path):
+    """A lost description or a float64 file of a uint8 image is what users of other tools complain of."""
+    image = nibabel.Nifti1Image(np.arange(24, dtype="int16").reshape(2, 3, 4), np.eye(4))
+    image.header["descrip"] = b"scanner 7"
+    image.header.set_xyzt_units("mm", "sec")
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    write_volume(tmp_path / "b.nii.gz", read_volume(tmp_path / "a.nii.gz"))
+    copy = nibabel.load(tmp_path / "b.nii.gz")
+    assert bytes(copy.header["descrip"]).startswith(b"scanner 7")
+    assert copy.get_data_dtype() == np.int16
+    assert copy.header.get_xyzt_units() == ("mm", "sec")
+
+
+def test_scaled_nifti_is_read_in_its_own_units(tmp_path):
+    """A slope that is applied twice, or never, changes intensities when the file is written again."""
+    image = nibabel.Nifti1Image(np.linspace(0, 1, 8).reshape(2, 2, 2), np.eye(4))
+    image.header.set_data_dtype(np.int16)
+    nibabel.save(image, tmp_path / "a.nii")
+    first = read_volume(tmp_path / "a.nii")
+    write_volume(tmp_path / "b.nii", first)
+    np.testing.assert_allclose(read_volume(tmp_path / "b.nii").array, first.array)
+
+
+def test_whole_file_or_none(tmp_path):
+    """A write that fails half way must leave the old content and no litter."""
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def fail():
+        with whole_file(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError("full")
+
+    with pytest.raises(RuntimeError, match="full"):
+        fail()
+    assert path.read_text() == "old"
+    assert [one.name for one in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_real_orientations_are_one_head(data_folder):
+    """All 48 axis orders of one head must be the same anatomy in millimetres."""
+    files = sorted((data_folder / "io_orientation").glob("*.nii.gz"))
+    assert len(files) == 48
+    centres = []
+    for path in files[:12]:
+        volume = read_volume(path)
+        weights = volume.array.astype("float64")
+        index = np.indices(volume.array.shape).reshape(3, -1)
+        centre = (index * weights.ravel()).sum(1) / weights.sum()
+        centres.append(volume.affine[:3, :3] @ centre + volume.affine[:3, 3])
+    np.testing.assert_allclose(centres, np.broadcast_to(centres[0], (12, 3)), atol=0.5)
+
+
+def test_mgz_of_a_real_brain(data_folder):
+    """FreeSurfer's own format, a 256^3 volume with its affine."""
+    volume = read_volume(data_folder / "brain_1mm" / "norm.mgz")
+    assert volume.array.shape == (256, 256, 256)
+    np.testing.assert_allclose(volume.spacing_mm, (1, 1, 1), atol=1e-4)
+
+
+def test_globs_and_odd_sizes(data_folder):
+    """The hippocampus cohort: a glob, sizes that vary, one shape for the network."""
+    folder = data_folder / "hippocampus_msd"
+    config = CohortConfig(images=f"{folder}/images/*.nii.gz", labels=f"{folder}/labels/*.nii.gz")
+    subjects = read_cohort(config)
+    assert len(subjects) == 200
+    assert all(s.image.name.split(".")[0] == s.labels.name.split(".")[0] for s in subjects)
+    cache = SubjectCache(config, (40, 56, 48), structures=(1, 2))
+    for subject in subjects[:5]:
+        assert cache.image(subject).shape == (40, 56, 48, 1)
+        kept = cache.labels(subject)
+        assert (kept > 0).sum() == (read_volume(subject.labels).array > 0).sum()
+
+
+def test_split_keeps_subjects_apart_and_is_seeded(phantoms):
+    """A subject in two parts makes test figures worthless."""
+    subjects = read_cohort(CohortConfig(cohort=phantoms))
+    split = SplitConfig(train=0.5, validate=0.25, test=0.25)
+    parts = split_cohort(subjects, split, seed=3)
+    names = [subject.name for part in parts.values() for subject in part]
+    assert sorted(names) == sorted(subject.name for subject in subjects)
+    assert [len(part) for part in parts.values()] == [4, 2, 2]
+    assert parts == split_cohort(subjects, split, seed=3)
+    assert parts != split_cohort(subjects, split, seed=4)
+    with pytest.raises(UserError, match="do not fit"):
+        split_cohort(subjects, SplitConfig(train=9, validate=2, test=2), seed=0)
+
+
+def test_pairs_are_different_subjects(phantoms):
+    """A subject registered to itself scores a Dice of 1."""
+    subjects = read_cohort(CohortConfig(cohort=phantoms))
+    pairs = draw_pairs(subjects, 20, seed=0)
+    assert len(set(pairs)) == 20
+    assert all(moving != fixed for moving, fixed in pairs)
+    assert len(draw_pairs(subjects[:2], 20, seed=0)) == 2
+
+
+def test_batches_depend_on_seed_epoch_and_step_alone(phantoms):
+    """A resumed run must see the pairs and lambdas that it would have seen."""
+    config = CohortConfig(cohort=phantoms)
+    subjects = read_cohort(config)
+    cache = SubjectCache(config, (24, 24, 24))
+    hyper = [HyperParameter("lambda")]
+
+    def dataset(first=0, per="sample"):
+        return TrainingPairs(subjects, cache, hyper, steps=5, batch_size=2, hyper_per=per, seed=7, first_epoch=first)
+
+    one, resumed = dataset(), dataset(first=1)
+    one[4]
+    one.on_epoch_end()
+    for step in (3, 0):
+        (a,), (b,) = one[step], resumed[step]
+        for name in a:
+            np.testing.assert_array_equal(a[name], b[name])
+    assert one[0][0]["hyper"].shape == (2, 1)
+    shared = [dataset(per="batch").draw(0, step)[1] for step in range(10)]
+    assert all(values[0] == values[1] for values in shared)
+
+
+def test_cache_is_bounded(phantoms):
+    """Memory that grows with the cohort ends a long training."""
+    config = CohortConfig(cohort=phantoms, cache_gib=2.5 * 24**3 * 4 / 2**30)
+    cache = SubjectCache(config, (24, 24, 24))
+    for subject in read_cohort(config):
+        cache.image(subject)
+    assert len(cache._kept) == 2
+    assert cache._bytes <= cache.limit_bytes
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.tuples(*[st.integers(1, 9)] * 3), st.tuples(*[st.integers(1, 9)] * 3))
+def test_fit_to_shape_is_centred(have, want):
+    """Padding must not move the centre by more than half a voxel, nor lose what fits."""
+    array = np.arange(1, np.prod(have) + 1).reshape(have)
+    fitted = fit_to_shape(array, want)
+    assert fitted.shape == want
+    kept = np.prod([min(h, w) for h, w in zip(have, want, strict=True)])
+    assert np.count_nonzero(fitted) == kept
+    if all(h <= w for h, w in zip(have, want, strict=True)):
+        np.testing.assert_array_equal(fit_to_shape(fitted, have), array)
+
+
+def test_dice_and_hd95_of_shifted_cubes():
+    """Overlap 0.75 and a distance of the shift, in millimetres, by construction."""
+    fixed = np.zeros((20, 20, 20), "uint8")
+    fixed[4:12, 4:12, 4:12] = 1
+    moved = np.roll(fixed, 2, axis=0)
+    assert dice_per_label(fixed, moved, 2)[0] == pytest.approx(0.75)
+    assert np.isnan(dice_per_label(fixed, moved, 2)[1])
+    # Shells 2 voxels apart along an axis of 3 mm.
+    assert hd95_per_label(fixed, moved, 1, (3.0, 1.0, 1.0))[0] == pytest.approx(6.0)
+    assert hd95_per_label(fixed, fixed, 1, (3.0, 1.0, 1.0))[0] == 0.0
+    assert np.isnan(hd95_per_label(fixed, 0 * moved, 1, (1.0, 1.0, 1.0))[0])
+
+
+def test_regularity_of_translation_and_fold():
+    """A translation neither folds nor varies; a reversed axis folds everywhere inside."""
+    still = regularity(np.full((6, 6, 6, 3), 2.5, "float32"))
+    assert still == {"folding_percent": 0.0, "sdlogj": 0.0}
+    reversed_axis = np.zeros((6, 6, 6, 3), "float32")
+    reversed_axis[..., 0] = -2.0 * np.arange(6).reshape(6, 1, 1)
+    assert regularity(reversed_axis)["folding_percent"] == 100.0
+
+
+def test_phantoms_are_seeded_and_complete():
+    """Every structure in every subject, the same for the same seed, different between subjects."""
+    config = BrainsConfig(shape=[32, 32, 32])
+    image, labels = simulate_brain(config, 3)
+    again, _ = simulate_brain(config, 3)
+    other, _ = simulate_brain(config, 4)
+    np.testing.assert_array_equal(image, again)
+    assert np.abs(image.astype(int) - other).max() > 20
+    assert set(np.unique(labels)) == set(range(9))
+
+
+def test_shipped_configs_are_valid():
+    """A config in the repository that does not load is the first thing a user meets."""
+    import importlib
+    from pathlib import Path
+
+    from app.tasks import TASKS
+
+    files = sorted(Path(__file__).resolve().parents[2].glob("configs/*/*.yaml"))
+    assert len(files) >= 5
+    for path in files:
+        config = load_config(importlib.import_module(TASKS[path.parent.name][0]).CONFIG, path)
+        assert config.task == path.parent.name
