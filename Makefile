@@ -30,7 +30,7 @@ lint: $(STAMP)
 	$(RUN) -m ruff format --check .
 
 bench: $(STAMP)
-	$(RUN) -m benchmarks.generators
+	$(RUN) -m benchmarks.ixi_3d
 	$(RUN) -m benchmarks.hypermorph_against_voxelmorph
 	$(RUN) -m benchmarks.hypermorph_2d --experiment one
 	$(RUN) -m benchmarks.hypermorph_2d --experiment two

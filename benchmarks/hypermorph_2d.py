@@ -25,7 +25,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 LAMBDAS = [0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
 TWO_LAMBDAS, WINDOWS = [0.1, 0.3, 0.5, 0.7, 0.9], [3, 6, 9, 12, 15]
 SEEDS, SEED_LAMBDAS = [0, 1, 2, 3], [0.1, 0.3, 0.5, 0.7, 0.9]
-STEPS = {"baseline": 1500, "one": 3000, "two": 3500}
+STEPS = {"baseline": 1200, "one": 2200, "two": 2400}
 BATCH, LEARNING_RATE = 4, 1e-3
 
 

@@ -1,6 +1,6 @@
 """HyperMorph here and VoxelMorph 0.2's HyperVxmDense: the same pairs, the same seconds of training.
 
-    python -m benchmarks.hypermorph_against_voxelmorph [--seconds 180]
+    python -m benchmarks.hypermorph_against_voxelmorph [--seconds 120]
 
 Every row is a process of its own with the machine to itself: memory is the process' peak,
 seconds a step the median. Loss, batch size and evaluation are the same for all; VoxelMorph is given
@@ -35,7 +35,7 @@ DEFAULT = next(iter(ROWS))
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=180.0)
+    parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--pairs", type=int, default=8)
     options = parser.parse_args()
     results = ResultsFile("hypermorph_against_voxelmorph", {"lambdas": LAMBDAS, **vars(options)})

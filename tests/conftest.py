@@ -49,7 +49,7 @@ def phantoms(tmp_path_factory):
     from app.data.phantoms.brains import BrainsConfig, write_brains
 
     folder = tmp_path_factory.mktemp("phantoms")
-    cohort, _ = write_brains(folder, BrainsConfig(subjects=8, shape=[24, 24, 24], deformation_vox=2.0))
+    cohort, _ = write_brains(folder, BrainsConfig(subjects=8, shape=[24, 24, 24], deformation_vox=0.8))
     return cohort
 
 

@@ -66,11 +66,17 @@ class CohortConfig(Config):
     structures: list[int] | None = None
     allow_absent_labels: bool = False
     shape: list[int] | None = None
-    low_percentile: float = 0.0
-    high_percentile: float = 100.0
+    low_percentile: float = pydantic.Field(0.0, ge=0, lt=100)
+    high_percentile: float = pydantic.Field(100.0, gt=0, le=100)
     split: SplitConfig = SplitConfig()
-    pairs: int = 20
-    cache_gib: float = 1.0
+    pairs: int = pydantic.Field(20, ge=1)
+    cache_gib: float = pydantic.Field(1.0, gt=0)
+
+    @pydantic.model_validator(mode="after")
+    def _percentiles_in_order(self):
+        if self.low_percentile >= self.high_percentile:
+            raise ValueError("low_percentile must be below high_percentile")
+        return self
 
 
 def read_cohort(config):

@@ -29,6 +29,16 @@ class NetworkConfig(Config):
     velocity_resolution: Literal[1, 2] = 2
     integration_steps: int = pydantic.Field(7, ge=0, le=12)
 
+    @pydantic.model_validator(mode="after")
+    def _widths_fit(self):
+        if len(self.encoder) != len(self.decoder) or not self.final:
+            raise ValueError("encoder and decoder need as many widths as each other, final at least one")
+        if len(self.encoder) < self.velocity_resolution:
+            raise ValueError("a velocity at half resolution needs two encoder levels or more")
+        if min(self.encoder + self.decoder + self.final) < 1:
+            raise ValueError("widths must be positive")
+        return self
+
 
 class ObjectiveConfig(Config):
     """The loss: see `nets.registration.objective.Objective`."""

@@ -1,5 +1,6 @@
 """Callbacks of `fit`: progress, validation over hyper-parameters, checkpoints."""
 
+import math
 import time
 
 import keras
@@ -83,6 +84,8 @@ class Checkpoint(keras.callbacks.Callback):
         self.started = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
+        if not math.isfinite(logs["loss"]):
+            return  # the last sound checkpoint stays
         row = {"epoch": epoch + 1, **{key: float(value) for key, value in logs.items()}}
         row["seconds"] = round(time.perf_counter() - self.started, 2)
         best = max((r.get("validation_dice") or -1.0 for r in self.history), default=-1.0)

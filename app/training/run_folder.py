@@ -4,7 +4,6 @@ import csv
 import logging
 import os
 import platform
-import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -59,6 +58,8 @@ class RunFolder:
             OSError: If the folder cannot be written.
         """
         self.path.mkdir(parents=True, exist_ok=True)
+        for litter in self.path.rglob(".part-*"):  # of a run that was killed while writing
+            litter.unlink()
         write_text(self.path / "config.yaml", config_text(config))
         write_json(self.path / "environment.json", {**environment(), "seed": config.seed})
         self._log_to_file()
@@ -70,7 +71,7 @@ class RunFolder:
             log.removeHandler(handler)
             handler.close()
         form = logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S")
-        for handler in (logging.FileHandler(self.path / "log.txt"), logging.StreamHandler(sys.stdout)):
+        for handler in (logging.FileHandler(self.path / "log.txt"), _Print()):
             handler.setFormatter(form)
             log.addHandler(handler)
 
@@ -86,6 +87,13 @@ class RunFolder:
         """Write the training history, one dict an epoch."""
         keys = list(dict.fromkeys(key for row in rows for key in row))
         write_csv(self.history, [{key: row.get(key) for key in keys} for row in rows])
+
+
+class _Print(logging.Handler):
+    """To whatever standard output is at the time: a progress bar moves aside for it."""
+
+    def emit(self, record):
+        print(self.format(record), flush=True)
 
 
 def log(message):

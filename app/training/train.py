@@ -52,7 +52,8 @@ def train(build, pairs, config, folder, measure=None):
     model.fit(pairs(done), epochs=config.epochs, initial_epoch=done, shuffle=False, callbacks=callbacks, verbose=0)
     if len(checkpoint.history) < config.epochs:
         raise UserError(
-            f"{folder.path}: the loss became NaN in epoch {len(checkpoint.history)}; lower training.learning_rate"
+            f"{folder.path}: the loss became NaN in epoch {len(checkpoint.history) + 1}; start anew in another "
+            "folder with a lower training.learning_rate"
         )
     return model, checkpoint.history
 

@@ -120,6 +120,7 @@ CONFIG_CASES = [
     (["--set", "network.generator=huge"], ["network.generator", "per_channel"]),
     (["--set", "objective.gamma=2"], ["objective.gamma"]),
     (["--set", "epochs"], ["KEY=VALUE"]),
+    (["--set", "network.encoder=[4]"], ["network", "as many widths"]),
     (["--set", "data.structures=[77]"], ["label 77 is absent"]),
     (["--set", "data.split={train: 40, validate: 4, test: 4}"], ["do not fit a cohort of 8"]),
 ]

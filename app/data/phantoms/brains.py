@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pydantic
 
 from app.config import Config
 from app.data.volumes import Volume, write_volume
@@ -24,9 +25,9 @@ MEAN_INTENSITY = (0.0, 0.55, 0.85, 0.15, 0.15, 0.65, 0.65, 0.6, 0.75)
 class BrainsConfig(Config):
     """A simulated cohort of brains."""
 
-    subjects: int = 40
-    shape: list[int] = [48, 48, 48]
-    deformation_vox: float = 3.5
+    subjects: int = pydantic.Field(40, ge=2)
+    shape: list[int] = pydantic.Field([48, 48, 48], min_length=3, max_length=3)
+    deformation_vox: float = 1.4
     noise: float = 0.03
     bias: float = 0.2
     seed: int = 0
@@ -100,10 +101,10 @@ def _anatomy(x):
     waves = 0.06 * (np.sin(11 * x[1]) * np.cos(9 * x[2]) + np.sin(13 * x[0] + 5 * x[2]))
     labels = np.zeros(x.shape[1:], "uint8")
     for side in (-1, 1):
-        hemisphere = ellipsoid((0.33 * side, 0.0, 0.12), (0.33, 0.72, 0.56))
+        hemisphere = ellipsoid((0.31 * side, 0.0, 0.12), (0.36, 0.8, 0.62)) & (side * x[0] > 0.02)
         depth = sum(
             ((x[axis] - centre) / radius) ** 2
-            for axis, centre, radius in ((0, 0.33 * side, 0.33), (1, 0.0, 0.72), (2, 0.12, 0.56))
+            for axis, centre, radius in ((0, 0.31 * side, 0.36), (1, 0.0, 0.8), (2, 0.12, 0.62))
         )
         labels[hemisphere] = 1
         labels[hemisphere & (depth + 2.0 * waves < 0.6)] = 2
