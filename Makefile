@@ -35,6 +35,7 @@ bench: $(STAMP)
 	$(RUN) -m benchmarks.hypermorph_2d --experiment one
 	$(RUN) -m benchmarks.hypermorph_2d --experiment two
 	$(RUN) -m benchmarks.hypermorph_2d --experiment initialisation
+	$(RUN) -m benchmarks.hypermorph_2d --experiment generators
 
 clean:
 	rm -rf .venv runs .pytest_cache .ruff_cache

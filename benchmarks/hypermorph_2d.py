@@ -3,6 +3,7 @@
     python -m benchmarks.hypermorph_2d --experiment one             lambda; 11 baselines
     python -m benchmarks.hypermorph_2d --experiment two             lambda and window; 25 baselines
     python -m benchmarks.hypermorph_2d --experiment initialisation  four initialisations of each
+    python -m benchmarks.hypermorph_2d --experiment generators      our three generators, to the end
 
 A baseline is the registration network that HyperMorph generates (section 4, "Baseline
 Models"), trained at fixed hyper-parameters. Every training is a row of its own in
@@ -87,7 +88,7 @@ def baseline(slices, lam, window, seed):
     return {"seconds": seconds, "dice": slices.dice(model)}
 
 
-def hypermorph(slices, points, seed, window_too=False):
+def hypermorph(slices, points, seed, window_too=False, generator="per_channel"):
     """One HyperMorph, measured at many hyper-parameter values."""
     import keras
 
@@ -98,9 +99,14 @@ def hypermorph(slices, points, seed, window_too=False):
     hyper = [HyperParameter("lambda")]
     if window_too:
         hyper.append(HyperParameter("ncc_window", min(WINDOWS), max(WINDOWS), endpoints=0.1))
-    model = HyperMorph(rank=2, hyper=hyper)
+    model = HyperMorph(rank=2, hyper=hyper, generator=generator)
     seconds = train(slices, model, hyper, STEPS["two" if window_too else "one"], seed)
-    return {"seconds": seconds, "points": points, "dice": [slices.dice(model, point) for point in points]}
+    return {
+        "seconds": seconds,
+        "parameters": model.count_params(),
+        "points": points,
+        "dice": [slices.dice(model, point) for point in points],
+    }
 
 
 def optimum(values, dice):
@@ -189,6 +195,22 @@ def experiment_initialisation(results, slices):
     }
 
 
+def experiment_generators(results, slices):
+    """Best Dice, mean Dice over lambda, seconds and size of each generator."""
+    points = [[lam] for lam in LAMBDAS]
+    summary = {}
+    for generator in ("per_channel", "low_rank", "full"):
+        name = "hypermorph one seed=0" + ("" if generator == "per_channel" else f" generator={generator}")
+        row = results.measure(name, lambda generator=generator: hypermorph(slices, points, 0, generator=generator))
+        summary[generator] = {
+            "best_dice_of_100": optimum(LAMBDAS, row["dice"])[1],
+            "mean_dice_of_100": float(np.mean(row["dice"])),
+            "seconds": row["seconds"],
+            "parameters": row["parameters"],
+        }
+    return summary
+
+
 def figure_path(name):
     return Path(__file__).resolve().parents[1] / "docs" / "figures" / f"{name}.png"
 
@@ -228,6 +250,7 @@ EXPERIMENTS = {
     "one": experiment_one,
     "two": experiment_two,
     "initialisation": experiment_initialisation,
+    "generators": experiment_generators,
 }
 
 

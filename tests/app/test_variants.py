@@ -1,0 +1,73 @@
+"""Other shapes of a training from the command line: labels in the loss, 2D, no labels, globs."""
+
+import json
+
+import nibabel
+import numpy as np
+import pytest
+
+
+def test_two_hyper_parameters_with_labels(main, small_config, tmp_path):
+    """Semi-supervised training over lambda and gamma, its map, and a registration by both values."""
+    output = tmp_path / "run"
+    hyper = "hyper=[{name: lambda}, {name: gamma, low: 0.1, high: 0.9}]"
+    extra = ["--set", hyper, "--set", "training.batch_size=2", "--set", "network.generator=low_rank"]
+    done = main("hypermorph", "--config", small_config, "--set", f"output={output}", *extra)
+    assert done.returncode == 0, done.stderr
+    assert "overlap" in (output / "history.csv").read_text().splitlines()[0]
+    assert (output / "figures" / "map.png").is_file()
+    over = json.loads((output / "metrics.json").read_text())["over_hyper"]
+    assert {(entry["hyper"]["lambda"], entry["hyper"]["gamma"]) for entry in over} == {
+        (a, b) for a in (0.0, 0.5, 1.0) for b in (0.1, 0.5, 0.9)
+    }
+
+
+@pytest.fixture
+def slices(phantoms, tmp_path):
+    """A 2D cohort without labels: middle slices of the phantoms, shapes that vary."""
+    for number in range(6):
+        image = nibabel.load(phantoms.parent / "image" / f"phantom-{number:03d}.nii.gz")
+        array = np.asarray(image.dataobj)[:, : 22 + number % 2, 12]
+        nibabel.save(nibabel.Nifti1Image(array, np.diag([2.0, 2, 2, 1])), tmp_path / f"s{number}.nii.gz")
+    return tmp_path / "s*.nii.gz"
+
+
+def test_slices_without_labels(main, slices, tmp_path):
+    """Users without labels still get a model, its pictures, and a say in lambda."""
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        f"""
+task: hypermorph
+output: {tmp_path / "run"}
+data:
+  images: "{slices}"
+  shape: [25, 23]
+  low_percentile: 1
+  high_percentile: 99.5
+  split: {{train: 2, validate: 2, test: 2}}
+  pairs: 2
+network: {{rank: 2, features: images, generator: full, encoder: [4, 4], decoder: [4, 4], final: [4], units: 8}}
+objective: {{similarity: nmi}}
+hyper: [{{name: lambda, low: 0.01, high: 0.99, sampling: log_odds}}, {{name: nmi_bins, low: 8, high: 32}}]
+training: {{epochs: 1, steps: 3, batch_size: 2, hyper_per: batch}}
+evaluation: {{values: 2}}
+"""
+    )
+    done = main("hypermorph", "--config", config)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "run" / "model.json").read_text())["best"] == {}
+    assert "nothing says which value is best" in (tmp_path / "run" / "report.html").read_text()
+
+    register = tmp_path / "register.yaml"
+    images = [tmp_path / f"s{number}.nii.gz" for number in (0, 2)]
+    register.write_text(
+        f"task: register\noutput: {tmp_path / 'out'}\nmodel: {tmp_path / 'run'}\n"
+        f"moving: {images[0]}\nfixed: {images[1]}\nhyper: {{lambda: 0.5}}\n"
+    )
+    done = main("register", "--config", register)
+    assert done.returncode == 2
+    assert "nmi_bins: missing" in done.stderr
+    done = main("register", "--config", register, "--set", "hyper.nmi_bins=16")
+    assert done.returncode == 0, done.stderr
+    field = nibabel.load(tmp_path / "out" / "displacement.nii.gz")
+    assert field.shape == (24, 22, 1, 1, 2)
