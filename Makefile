@@ -7,7 +7,7 @@ STAMP = .venv/installed-$(shell cksum requirements.txt | cut -d' ' -f1)
 .PHONY: help install demo test lint bench clean
 
 help:
-	@echo "make demo   two-minute training on simulated brains, and its report"
+	@echo "make demo   a few minutes of training on simulated brains, and its report"
 	@echo "make test   all tests; make lint: style; make bench: every benchmark (hours)"
 
 install: $(STAMP)

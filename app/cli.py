@@ -14,7 +14,18 @@ from app.errors import UserError
 from app.tasks import TASKS
 
 DONE, OUR_FAULT, USER_INPUT = 0, 1, 2
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
+NO_ROOM = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+)
 
 
 def build_parser():
@@ -44,7 +55,7 @@ def build_parser():
         task.add_argument(
             "--dry-run",
             action="store_true",
-            help="check everything and print config, data, size and time; write nothing",
+            help="check everything and print what would be done (a training: size, memory, time); write nothing",
         )
     return parser
 

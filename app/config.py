@@ -12,14 +12,14 @@ from app.errors import UserError
 class Config(pydantic.BaseModel):
     """Base of every config: unknown keys refused, values frozen."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
 
 class TaskConfig(Config):
     """What every task's config has."""
 
     output: Path
-    seed: int = 0
+    seed: int = pydantic.Field(0, ge=0, lt=2**32)
 
 
 def load_config(kind, path, assignments=()):

@@ -62,6 +62,12 @@ def check_cohort(subjects, config, rank):
             f"data: images have different shapes, {_several(shapes)}; set data.shape to the shape "
             "to which they shall be padded and cropped about their centre"
         )
+    grids = {one["grid"]: subject for one, subject in zip(found, subjects, strict=True) if "grid" in one}
+    if len(grids) > 1:
+        listed = "; ".join(f"{grid} ({subject.image})" for grid, subject in list(grids.items())[:3])
+        problems.append(
+            f"data: images differ in voxel size or orientation: {listed}; resample them to one spacing and axis order"
+        )
     structures, absent = _structures(found, config)
     problems += absent
     list_problems(problems)
@@ -88,7 +94,7 @@ def check_image(path, rank):
     if volume.array.ndim != rank:
         return None, [
             f"{path}: a {volume.array.ndim}-dimensional image {volume.array.shape} where the network "
-            f"needs {rank} dimensions; give {rank}D images or set network.rank"
+            f"needs {rank} dimensions; give {rank}D images, or use a network of that rank"
         ]
     if not np.issubdtype(volume.array.dtype, np.number) or np.iscomplexobj(volume.array):
         return None, [f"{path}: voxels of type {volume.array.dtype}; expected real numbers"]
@@ -121,6 +127,8 @@ def check_labels(path, image):
             f"{path}: labels {labels.array.shape} lie on another grid than their image "
             f"{image.array.shape} (shape or affine differ); resample them to the image"
         ]
+    if labels.array.dtype.kind not in "iuf":
+        return None, [f"{path}: labels of type {labels.array.dtype}; save them as integers"]
     if not np.all(np.isfinite(labels.array)) or np.any(labels.array != np.round(labels.array)):
         return None, [f"{path}: label values must be whole numbers; save the map without interpolation"]
     return labels, []
@@ -131,7 +139,7 @@ def _check_subject(subject, rank):
     found = {"problems": problems}
     if image is None:
         return found
-    found |= {"shape": image.array.shape, "spacing_mm": image.spacing_mm}
+    found |= {"shape": image.array.shape, "spacing_mm": image.spacing_mm, "grid": _grid(image)}
     if subject.labels is not None:
         labels, more = check_labels(subject.labels, image)
         found["problems"] = found["problems"] + more
@@ -139,6 +147,14 @@ def _check_subject(subject, rank):
             found["labels"] = {int(value) for value in np.unique(labels.array)} - {0}
             found["label_file"] = subject.labels
     return found
+
+
+def _grid(image):
+    """Voxel size (to 1 %, or so) and orientation, in words."""
+    from nibabel import aff2axcodes
+
+    spacing = " x ".join(f"{size:.2g}" for size in image.spacing_mm)
+    return f"{spacing} mm {''.join(aff2axcodes(image.affine))}"
 
 
 def _structures(found, config):

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import glob
+import re
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +39,8 @@ class SplitConfig(Config):
             total: Size of the cohort.
 
         Returns:
-            Dict from split to count. Shares (all at most 1) are rounded, and what is left
-            goes to training; counts are taken as they are.
+            Dict from split to count. Shares (all at most 1) are rounded; where they sum to 1
+            nobody is left out. Counts are taken as they are.
 
         Raises:
             UserError: If the cohort is too small.
@@ -47,7 +48,8 @@ class SplitConfig(Config):
         wanted = dict(zip(SPLITS, (self.train, self.validate_, self.test), strict=True))
         if max(wanted.values()) <= 1:
             counts = {name: round(share * total) for name, share in wanted.items()}
-            counts["train"] = total - counts["validate"] - counts["test"]
+            if abs(sum(wanted.values()) - 1.0) < 1e-6:
+                counts["train"] = total - counts["validate"] - counts["test"]
         else:
             counts = {name: int(count) for name, count in wanted.items()}
         if sum(counts.values()) > total or min(counts.values()) < 0:
@@ -65,7 +67,7 @@ class CohortConfig(Config):
     label_names: Path | None = None
     structures: list[int] | None = None
     allow_absent_labels: bool = False
-    shape: list[int] | None = None
+    shape: list[pydantic.PositiveInt] | None = None
     low_percentile: float = pydantic.Field(0.0, ge=0, lt=100)
     high_percentile: float = pydantic.Field(100.0, gt=0, le=100)
     split: SplitConfig = SplitConfig()
@@ -84,8 +86,8 @@ def read_cohort(config):
 
     Args:
         config: `CohortConfig` with `cohort` (a CSV of `subject, image[, labels]`, paths
-            relative to it) or `images` and perhaps `labels` (glob patterns, matched in
-            alphabetical order).
+            relative to it) or `images` and perhaps `labels` (glob patterns; files belong
+            together where the wildcards match the same).
 
     Returns:
         List of `Subject`, in order.
@@ -184,32 +186,48 @@ def _from_csv(path):
 
 def _csv_rows(path, needed):
     try:
-        with open(path, newline="") as file:
-            reader = csv.DictReader(file)
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, skipinitialspace=True)
             rows = list(reader)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error}); give an existing CSV file") from None
     missing = [column for column in needed if column not in (reader.fieldnames or [])]
     if missing:
         raise UserError(f"{path}: column {', '.join(missing)} is missing; the first line must name the columns")
+    for number, row in enumerate(rows, start=2):
+        empty = [column for column in needed if not row[column]]
+        if empty:
+            raise UserError(f"{path}: line {number}: {', '.join(empty)} is empty; fill it in or remove the line")
     return rows
 
 
 def _from_globs(images, labels):
-    image_files = sorted(glob.glob(images, recursive=True))
+    image_files = _matches(images)
     if not image_files:
         raise UserError(f"data.images: no file matches {images}; the cohort is empty, correct the pattern")
-    label_files = sorted(glob.glob(labels, recursive=True)) if labels else [None] * len(image_files)
-    if len(label_files) != len(image_files):
+    label_files = _matches(labels) if labels else {}
+    alone = sorted(set(image_files) ^ set(label_files)) if labels else []
+    if alone:
         raise UserError(
-            f"data.labels: {len(label_files)} files match {labels} but {len(image_files)} match {images}; "
-            "there must be one label file an image, or a CSV that says which belong together"
+            f"data.labels: for '{alone[0]}'{f' and {len(alone) - 1} more' if len(alone) > 1 else ''} only one of "
+            f"image ({images}) and labels ({labels}) is there; what the wildcards match must be the same in "
+            "both, or give a CSV that says which belong together"
         )
-    return [
-        Subject(_stem(image), Path(image), Path(label) if label else None)
-        for image, label in zip(image_files, label_files, strict=True)
-    ]
+    return [Subject(name, path, label_files.get(name)) for name, path in image_files.items()]
 
 
-def _stem(path):
-    return Path(path).name.split(".")[0]
+def _matches(pattern):
+    """Dict from what the wildcards of a pattern match, joined by '-', to the file."""
+    files = {}
+    for path in sorted(glob.glob(pattern, recursive=True)):
+        found = re.fullmatch(_with_groups(pattern), path)
+        parts = [part.strip("/").replace("/", "-") for part in found.groups()] if found else []
+        files["-".join(filter(None, parts)) or Path(path).name] = Path(path)
+    return files
+
+
+def _with_groups(pattern):
+    """A glob pattern as a regular expression, a group for each wildcard."""
+    translated = {"**/": "(.*?)", "**": "(.*)", "*": "([^/]*)", "?": "([^/])"}
+    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^]]*\])", pattern)
+    return "".join(translated.get(part) or (f"({part})" if part.startswith("[") else re.escape(part)) for part in parts)

@@ -108,7 +108,7 @@ def _write_nifti(path, volume):
 def _write_mgh(path, volume):
     import nibabel
 
-    header = volume.header.copy() if isinstance(volume.header, nibabel.freesurfer.MGHHeader) else None
+    header = volume.header.copy() if isinstance(volume.header, nibabel.freesurfer.mghformat.MGHHeader) else None
     if header is not None:
         header.set_data_dtype(volume.array.dtype)
     nibabel.save(nibabel.MGHImage(volume.array, volume.affine, header), path)
@@ -119,6 +119,8 @@ def _read_npz(path):
         if "vol" not in content:
             raise UserError(f"{path}: expected an array 'vol', found {', '.join(content.files)}; rename it")
         affine = content["affine"] if "affine" in content else np.eye(4)
+        if affine.shape != (4, 4):
+            raise UserError(f"{path}: 'affine' has shape {affine.shape}, expected (4, 4); correct it")
         return Volume(content["vol"], np.asarray(affine, dtype="float64"))
 
 

@@ -10,7 +10,7 @@ RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
 def write_displacement(path, displacement, affine):
     """Write a displacement in ITK's convention (ANTs, SimpleITK, 3D Slicer).
 
-    A 5-D NIfTI `(i, j, k, 1, rank)` with vector intent: for each voxel of the fixed image the
+    A 5-D NIfTI `(i, j, k, 1, 3)` (k = 1 in 2D) with vector intent: for each voxel of the fixed image the
     vector, in LPS millimetres, to where the moving image is to be read.
 
     Args:
@@ -21,9 +21,8 @@ def write_displacement(path, displacement, affine):
     import nibabel
 
     rank = displacement.shape[-1]
-    vectors_ras = displacement @ np.asarray(affine)[:rank, :rank].T
-    vectors = (vectors_ras * RAS_TO_LPS[:rank]).astype("float32")
-    shape = (*displacement.shape[:-1], *[1] * (4 - rank), rank)
+    vectors = ((displacement @ np.asarray(affine)[:3, :rank].T) * RAS_TO_LPS).astype("float32")
+    shape = (*displacement.shape[:-1], *[1] * (4 - rank), 3)
     image = nibabel.Nifti1Image(vectors.reshape(shape), affine)
     image.header.set_intent("vector")
     image.header.set_xyzt_units("mm")

@@ -53,6 +53,8 @@ def export_model(model, contract, base):
 
     if keras.backend.backend() != "tensorflow":
         raise UserError("export: a SavedModel needs Keras' TensorFlow backend; unset KERAS_BACKEND")
+    import tensorflow as tf
+
     base = Path(base)
     base.mkdir(parents=True, exist_ok=True)
     version = 1 + max((int(path.name) for path in base.iterdir() if path.name.isdigit()), default=0)
@@ -63,6 +65,11 @@ def export_model(model, contract, base):
         contract.write(temporary / "assets.extra" / "model.json")
         temporary.chmod(0o755)
         temporary.rename(base / str(version))
+    except tf.errors.OpError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise UserError(
+            f"{base}: the SavedModel cannot be written ({error.message[:120]}); free space or choose another folder"
+        ) from None
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise

@@ -84,6 +84,8 @@ def evaluate_pairs(model, pairs, cache, hyper_values, spacing_mm=None, surfaces=
     count = len(cache.structures)
     work = [(moving, fixed, tuple(hyper)) for moving, fixed in pairs for hyper in hyper_values]
     rows = []
+    if work:  # the first call compiles, and is not to be timed
+        register_pair(model, cache.image(work[0][0]), cache.image(work[0][1]), work[0][2])
     for moving, fixed, hyper in work if quiet else progress(work, "evaluating"):
         result = register_pair(model, cache.image(moving), cache.image(fixed), hyper)
         row = {
@@ -105,6 +107,12 @@ def evaluate_pairs(model, pairs, cache, hyper_values, spacing_mm=None, surfaces=
     return rows
 
 
+def mean_known(values):
+    """Mean of the values that are not NaN; NaN where there is none (a pair without a common structure)."""
+    known = np.asarray(values)[np.isfinite(values)]
+    return float(known.mean()) if known.size else float("nan")
+
+
 def summarise(rows):
     """Means over pairs at each hyper-parameter value.
 
@@ -121,10 +129,10 @@ def summarise(rows):
         entry = {"hyper": hyper, "pairs": len(these)}
         for name in ("dice", "dice_before", "hd95_mm"):
             if name in these[0]:
-                per_pair = np.array([np.nanmean(row[name]) for row in these])
-                entry[name] = float(per_pair.mean())
-                if name == "dice":
-                    entry["dice_sd"] = float(per_pair.std())
+                per_pair = np.array([mean_known(row[name]) for row in these])
+                entry[name] = mean_known(per_pair)
+                if name == "dice" and np.any(np.isfinite(per_pair)):
+                    entry["dice_sd"] = float(np.nanstd(per_pair))
         for name in ("folding_percent", "sdlogj", "seconds"):
             entry[name] = float(np.mean([row[name] for row in these]))
         summary.append(entry)

@@ -5,16 +5,18 @@ import numpy as np
 from app.config import config_text
 from app.files import write_csv, write_json
 from app.reporting import figures
-from app.reporting.evaluate_pairs import register_pair, summarise
+from app.reporting.evaluate_pairs import mean_known, register_pair, summarise
 from app.reporting.html import Report
 from app.training.run_folder import environment
 
 SIMULATED = (
-    "Simulated data: these images come from a random generator. Nothing here is evidence of accuracy on patients."
+    "Simulated data: the model's images come from a random generator. Nothing here is evidence of accuracy on patients."
 )
 
 
-def write_report(config, folder, model, cache, hyper, rows, best, history, labels, example, spacing_mm, simulated):
+def write_report(
+    config, folder, model, cache, hyper, rows, best, chosen_by, history, labels, example, spacing_mm, note=None
+):
     """Write metrics (JSON, CSV), figures (PNG) and `report.html` of a run.
 
     Args:
@@ -24,12 +26,13 @@ def write_report(config, folder, model, cache, hyper, rows, best, history, label
         cache: `SubjectCache` of the evaluated subjects.
         hyper: List of `HyperParameter`.
         rows: `evaluate_pairs` on the test pairs.
-        best: Hyper-parameter values chosen in validation.
+        best: Hyper-parameter values to dwell on.
+        chosen_by: How they were chosen, as the beginning of a sentence.
         history: Training history.
         labels: Names of the structures.
         example: Pair of subjects for the pictures.
         spacing_mm: Voxel size an axis.
-        simulated: Whether the data are.
+        note: A first line that the reader must not miss.
 
     Returns:
         Path of the report.
@@ -40,17 +43,17 @@ def write_report(config, folder, model, cache, hyper, rows, best, history, label
     labelled = bool(cache.structures)
     write_metrics(folder, columns, rows, test, labels, best, chosen)
 
-    report = Report(f"HyperMorph: {folder.path.name}", folder, SIMULATED if simulated else None)
+    report = Report(f"HyperMorph: {folder.path.name}", folder, note)
     at = ", ".join(f"{name} = {value:.3g}" for name, value in zip(columns, best, strict=True))
     if labelled:
         report.text(
-            f"Best in validation: {at}. On {chosen['pairs']} test pairs: mean Dice {chosen['dice']:.4f} "
+            f"{chosen_by}: {at}. On {chosen['pairs']} pairs: mean Dice {chosen['dice']:.4f} "
             f"({chosen['dice_before']:.4f} before registration), HD95 {chosen['hd95_mm']:.2f} mm, folding "
             f"{chosen['folding_percent']:.4f} %, SDlogJ {chosen['sdlogj']:.3f}, {chosen['seconds']:.2f} s a pair."
         )
     else:
         report.text(f"No labels were given: nothing says which value is best; the examples show {at}.")
-    report.heading("Over the hyper-parameters (test pairs)")
+    report.heading("Over the hyper-parameters")
     _curves(report, columns, test, best, labelled)
     report.table([_table_row(columns, entry) for entry in test], best=test.index(chosen))
     if labelled:
@@ -87,7 +90,7 @@ def write_metrics(folder, columns, rows, test, labels, best, chosen):
         line = {"moving": row["moving"], "fixed": row["fixed"], **dict(zip(columns, row["hyper"], strict=True))}
         for name in ("dice", "dice_before", "hd95_mm"):
             if name in row:
-                line[name] = float(np.nanmean(row[name]))
+                line[name] = mean_known(row[name])
         line |= {name: row[name] for name in ("folding_percent", "sdlogj", "seconds")}
         if "dice" in row:
             line |= {f"dice {label}": value for label, value in zip(labels, row["dice"], strict=True)}
@@ -98,7 +101,7 @@ def write_metrics(folder, columns, rows, test, labels, best, chosen):
     if labels:
         for place, label in enumerate(labels):
             structures[label] = {
-                name: float(np.nanmean([row[name][place] for row in these]))
+                name: mean_known([row[name][place] for row in these])
                 for name in ("dice", "dice_before", "hd95_mm")
                 if name in these[0]
             }
@@ -135,7 +138,8 @@ def _curves(report, columns, test, best, labelled):
         )
         others = "" if len(columns) == 1 else ", the others at their best"
         report.figure(f"over_{name}", figure, f"Mean Dice and folding against {name}{others}")
-    if len(columns) == 2 and labelled:
+    sizes = [len({entry["hyper"][place] for entry in test}) for place in range(len(columns))]
+    if len(columns) == 2 and labelled and min(sizes) > 1 and sizes[0] * sizes[1] == len(test):
         figure = figures.hyper_map(columns, [entry["hyper"] for entry in test], [entry["dice"] for entry in test], best)
         report.figure("map", figure, f"Mean Dice over {columns[0]} and {columns[1]}")
 

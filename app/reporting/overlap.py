@@ -12,8 +12,7 @@ def dice_per_label(fixed, moved, count):
         count: Number of labels.
 
     Returns:
-        Float array `(count,)`; NaN where a label is in neither or in one only by absence in
-        the other's file (no Dice is defined where nothing is to be found).
+        Float array `(count,)`; NaN where `fixed` lacks the label, 0 where only `moved` does.
     """
     sizes = [np.bincount(labels.ravel(), minlength=count + 1)[1 : count + 1] for labels in (fixed, moved)]
     both = np.bincount(fixed[fixed == moved].ravel(), minlength=count + 1)[1 : count + 1]

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pydantic
 
 from app.config import TaskConfig, config_text
@@ -38,9 +39,9 @@ def run(config, dry_run=False):
         UserError: If anything about config, model, data or folder is wrong.
     """
     folder = RunFolder(config.output)
-    folder.check(config)
+    folder.check(config, ("output", "data.cache_gib"))
     model_file, contract = find_model(config.model)
-    values = [contract.hyper_vector(chosen) for chosen in config.hyper]
+    values = list(dict.fromkeys(contract.hyper_vector(chosen) for chosen in config.hyper))
     rule = {"low_percentile": contract.low_percentile, "high_percentile": contract.high_percentile}
     data = config.data.model_copy(update=rule)
     if data.phantom is not None:
@@ -66,14 +67,14 @@ def run(config, dry_run=False):
 def _evaluate(config, folder, model_file, contract, values, data, summary, names, pairs):
     from app.data.batches import SubjectCache
     from app.reporting.evaluate_pairs import evaluate_pairs, summarise
-    from app.reporting.hypermorph_report import write_report
+    from app.reporting.hypermorph_report import SIMULATED, write_report
     from app.training.train import load_checkpoint
 
     model = load_checkpoint(model_file)
     cache = SubjectCache(data, summary.shape, summary.structures)
     rows = evaluate_pairs(model, pairs, cache, values, summary.spacing_mm, surfaces=True)
     means = summarise(rows)
-    best = max(means, key=lambda entry: entry.get("dice", 0.0))["hyper"]
+    best = max(means, key=lambda entry: np.nan_to_num(entry.get("dice", 0.0)))["hyper"]
     labels = [names.get(value, f"label {value}") for value in summary.structures]
     path = write_report(
         config,
@@ -83,10 +84,11 @@ def _evaluate(config, folder, model_file, contract, values, data, summary, names
         model.hyper_parameters,
         rows,
         best,
+        "Best of these values on these very pairs" if len(values) > 1 else "Evaluated",
         [],
         labels,
         pairs[0],
         summary.spacing_mm,
-        contract.simulated,
+        SIMULATED if contract.simulated else None,
     )
     log(f"report: {path}")

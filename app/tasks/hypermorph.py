@@ -1,6 +1,7 @@
 """Task `hypermorph`: train one network for all hyper-parameter values, and report on it."""
 
 import itertools
+import math
 import tempfile
 from pathlib import Path
 from typing import Literal
@@ -93,7 +94,7 @@ class HyperMorphConfig(TaskConfig):
 
 
 CONFIG = HyperMorphConfig
-FREE_SECTIONS = ("evaluation",)
+FREE_KEYS = ("output", "evaluation", "data.cache_gib")
 
 
 def run(config, dry_run=False):
@@ -108,8 +109,15 @@ def run(config, dry_run=False):
     """
     hyper = _hyper_parameters(config)
     folder = RunFolder(config.output)
-    folder.check(config, FREE_SECTIONS)
-    data, simulated = _data(config, dry_run)
+    folder.check(config, FREE_KEYS)
+    names = read_label_names(config.data.label_names)
+    with tempfile.TemporaryDirectory() as scratch:
+        data, simulated, phantom_names = _data(config, Path(scratch) if dry_run else config.output / "phantoms")
+        names |= phantom_names
+        return _checked_run(config, dry_run, folder, hyper, data, simulated, names)
+
+
+def _checked_run(config, dry_run, folder, hyper, data, simulated, names):
     subjects = read_cohort(data)
     parts = split_cohort(subjects, data.split, config.seed)
     problems = [
@@ -120,7 +128,6 @@ def run(config, dry_run=False):
     uses_labels = config.objective.gamma > 0 or any(one.name == "gamma" for one in config.hyper)
     if uses_labels and not summary.structures:
         raise UserError("gamma weighs labels, but the cohort has no label files; add them or leave gamma out")
-    names = read_label_names(data.label_names)
     if dry_run:
         from app.tasks.dry_run import describe
 
@@ -136,7 +143,7 @@ def _train_and_report(config, hyper, parts, summary, data, names, simulated, use
 
     from app.data.batches import SubjectCache, TrainingPairs
     from app.reporting.evaluate_pairs import evaluate_pairs, summarise
-    from app.reporting.hypermorph_report import write_report
+    from app.reporting.hypermorph_report import SIMULATED, write_report
     from app.training.callbacks import save_model
     from app.training.contract import Contract
     from app.training.train import train
@@ -190,15 +197,28 @@ def _train_and_report(config, hyper, parts, summary, data, names, simulated, use
         simulated,
     ).write(folder.contract)
     path = write_report(
-        config, folder, model, cache, hyper, rows, best, history, labels, test_pairs[0], summary.spacing_mm, simulated
+        config,
+        folder,
+        model,
+        cache,
+        hyper,
+        rows,
+        best,
+        "Best in validation",
+        history,
+        labels,
+        test_pairs[0],
+        summary.spacing_mm,
+        SIMULATED if simulated else None,
     )
     log(f"report: {path}")
 
 
 def _best(validation):
     """Values with the best mean Dice; without labels the middle of the grid, to look at."""
-    if "dice" in validation[0]:
-        return max(validation, key=lambda entry: entry["dice"])["hyper"]
+    known = [entry for entry in validation if math.isfinite(entry.get("dice", math.nan))]
+    if known:
+        return max(known, key=lambda entry: entry["dice"])["hyper"]
     return validation[len(validation) // 2]["hyper"]
 
 
@@ -241,16 +261,16 @@ def _hyper_parameters(config):
     return hyper
 
 
-def _data(config, dry_run):
-    """The data section, with a simulated cohort made and named in it, and whether it is one."""
+def _data(config, where):
+    """The data section with a simulated cohort made and named in it, whether it is one, its labels' names."""
     data = config.data
     given = [key for key in ("cohort", "images", "phantom") if getattr(data, key) is not None]
     if len(given) != 1:
         raise UserError(f"data: give one of cohort, images and phantom; given: {', '.join(given) or 'none'}")
     if data.phantom is None:
-        return data, False
+        return data, False, {}
     from app.data.phantoms.brains import write_brains
 
-    where = Path(tempfile.mkdtemp()) if dry_run else config.output / "phantoms"
+    data.split.counts(data.phantom.subjects)
     cohort, names = write_brains(where, data.phantom)
-    return data.model_copy(update={"cohort": cohort, "label_names": names}), True
+    return data.model_copy(update={"cohort": cohort}), True, read_label_names(names)

@@ -46,7 +46,7 @@ def run(config, dry_run=False):
         UserError: If a file, the grid, the model or a value is wrong.
     """
     folder = RunFolder(config.output)
-    folder.check(config)
+    folder.check(config, ("output",))
     model_file, contract = find_model(config.model)
     hyper = contract.hyper_vector(config.hyper)
     volumes = _read(config, len(contract.shape))
@@ -82,6 +82,7 @@ def _register(config, folder, model_file, contract, hyper, volumes):
     prepared = [
         keras.ops.convert_to_numpy(to_unit_range(volume.array[None, ..., None], *rule))[0] for volume in (moving, fixed)
     ]
+    register_pair(model, *prepared, hyper)  # the first call compiles; the second is timed
     result = register_pair(model, *prepared, hyper)
     displacement = result["displacement"]
     raw = moving.array[None, ..., None].astype("float32")
@@ -113,10 +114,14 @@ def _register(config, folder, model_file, contract, hyper, volumes):
         if "fixed_labels" in volumes:
             target = volumes["fixed_labels"].array
             common = [int(value) for value in np.intersect1d(values, target) if value != 0]
+            alone = [int(value) for value in np.setxor1d(values, target) if value != 0]
+            figures["labels_in_one_map_only"] = alone
+            if alone:
+                log(f"labels in one of the two maps only, left out of the Dice: {', '.join(map(str, alone))}")
             for name, ours in (("dice_before", labels), ("dice", moved_labels)):
                 scores = [dice_per_label((target == v).astype(int), (ours == v).astype(int), 1)[0] for v in common]
                 figures[name] = dict(zip(common, map(float, scores), strict=True))
-                figures[f"mean_{name}"] = float(np.mean(scores))
+                figures[f"mean_{name}"] = float(np.mean(scores)) if scores else None
     write_json(folder.path / "metrics.json", figures)
     path = write_report(config, folder, prepared, result, fixed.spacing_mm, figures, contract.simulated)
     log(f"moved image: {folder.path / 'moved.nii.gz'}")

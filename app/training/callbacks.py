@@ -68,7 +68,7 @@ class Checkpoint(keras.callbacks.Callback):
     """After each epoch: the history, then the model with its optimiser, each written whole.
 
     A kill between the two leaves a history that is longer than the checkpoint, never
-    shorter; the resumed run cuts it. The best model by `validation_dice` is kept too.
+    shorter; the resumed run cuts it.
 
     Args:
         folder: `RunFolder`.
@@ -88,10 +88,7 @@ class Checkpoint(keras.callbacks.Callback):
             return  # the last sound checkpoint stays
         row = {"epoch": epoch + 1, **{key: float(value) for key, value in logs.items()}}
         row["seconds"] = round(time.perf_counter() - self.started, 2)
-        best = max((r.get("validation_dice") or -1.0 for r in self.history), default=-1.0)
         self.history.append(row)
-        if row.get("validation_dice", -2.0) > best:
-            save_model(self.model, self.folder.checkpoints / "best.keras")
         self.folder.write_history(self.history)
         save_model(self.model, self.folder.checkpoints / "last.keras")
 

@@ -35,7 +35,7 @@ class RunFolder:
 
         Args:
             config: Resolved config of the task.
-            free: Names of the config's sections that may differ from the run's before (they
+            free: Dotted keys of the config that may differ from the run's before (they
                 do not touch its training).
 
         Raises:
@@ -58,8 +58,9 @@ class RunFolder:
             OSError: If the folder cannot be written.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        for litter in self.path.rglob(".part-*"):  # of a run that was killed while writing
-            litter.unlink()
+        for folder in (self.path, self.checkpoints, self.figures):
+            for litter in folder.glob(".part-*"):  # of a run that was killed while writing
+                litter.unlink()
         write_text(self.path / "config.yaml", config_text(config))
         write_json(self.path / "environment.json", {**environment(), "seed": config.seed})
         self._log_to_file()
@@ -135,5 +136,15 @@ def _number(key, value):
 def _without(text, free):
     import yaml
 
-    values = yaml.safe_load(text)
-    return {key: value for key, value in values.items() if key not in free}
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    for key in free:
+        *parents, last = key.split(".")
+        section = values
+        for parent in parents:
+            section = section.get(parent) if isinstance(section, dict) else None
+        if isinstance(section, dict):
+            section.pop(last, None)
+    return values

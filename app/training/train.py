@@ -41,15 +41,19 @@ def train(build, pairs, config, folder, measure=None):
         log(f"training is complete ({done} epochs)")
         return model, history
     checkpoint = Checkpoint(folder, history)
+    progress = Progress(config.epochs, config.steps, done)
     callbacks = [
         *([ValidateOverHyper(measure, config.validate_every, config.epochs)] if measure else []),
-        Progress(config.epochs, config.steps, done),
+        progress,
         checkpoint,
         keras.callbacks.TensorBoard(folder.tensorboard, write_graph=False),
         keras.callbacks.TerminateOnNaN(),
     ]
-    # Batches are random by themselves; a shuffle by Keras' global generator would not resume.
-    model.fit(pairs(done), epochs=config.epochs, initial_epoch=done, shuffle=False, callbacks=callbacks, verbose=0)
+    try:
+        # Batches are random by themselves; a shuffle by Keras' global generator would not resume.
+        model.fit(pairs(done), epochs=config.epochs, initial_epoch=done, shuffle=False, callbacks=callbacks, verbose=0)
+    finally:
+        progress.on_train_end()  # Keras does not say it after an error, and the terminal's cursor is hidden
     if len(checkpoint.history) < config.epochs:
         raise UserError(
             f"{folder.path}: the loss became NaN in epoch {len(checkpoint.history) + 1}; start anew in another "

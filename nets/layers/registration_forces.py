@@ -11,9 +11,9 @@ from nets.ops.separable import box_sum
 class RegistrationForces(keras.layers.Layer):
     """Locally normalised images, and the demons force between them.
 
-    With `m`, `f` the images less their local mean, over their local deviation, and `s` the
-    mean of their gradients: `force = (f - m) s / (|s|^2 + (f - m)^2)`, the displacement in
-    voxels, at most a half, that would make the images equal nearby. A network that sees it
+    With `m`, `f` the images less their local mean, over twice their local deviation, and `s` the
+    mean of their gradients: `force = 2 (f - m) s / (|s|^2 + (f - m)^2 + 0.001)`, twice the
+    displacement in voxels that would make the images equal nearby, at most 1. A network that sees it
     need not learn to multiply differences with gradients, and bias fields are gone.
 
     Args:

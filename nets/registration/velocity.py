@@ -60,19 +60,19 @@ def velocity_from_forces(moving, fixed, convolve, encoder, decoder, final, resol
     pad = PadToMultiple(2**levels, name="pad")
     pool = (layers.AveragePooling2D, layers.AveragePooling3D)[rank - 2]
     images = [(pad(moving), pad(fixed))]
-    for level in range(levels):
+    for level in range(max(levels - 1, first + 1)):
         halve = pool(2, name=f"image_{level + 1}")
         images.append(tuple(halve(image) for image in images[-1]))
 
     def stage(pyramid, level, name):
+        down, up = encoder[level:], decoder[: levels - level]
         forces = [
             RegistrationForces(WINDOWS[min(depth + level - first, len(WINDOWS) - 1)], name=f"{name}forces_{depth}")(
                 *pair
             )
-            for depth, pair in enumerate(pyramid)
+            for depth, pair in enumerate(pyramid[: max(1, len(down))])
         ]
-        down, up = encoder[level:], decoder[: levels - level]
-        x = unet(forces[0], convolve, down, up, final, joined=forces[1 : len(down)], prefix=name)
+        x = unet(forces[0], convolve, down, up, final, joined=forces[1:], prefix=name)
         return _velocity(x, convolve, rank, name)
 
     coarse = stage(images[first + 1 :], first + 1, "coarse_")

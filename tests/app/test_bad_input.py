@@ -63,7 +63,20 @@ def column_missing(cohort):
     (cohort / "cohort.csv").write_text("subject,file\na,b\n")
 
 
+def other_spacing(cohort):
+    for kind in ("image", "labels"):
+        path = cohort / kind / "phantom-002.nii.gz"
+        array = np.asarray(nibabel.load(path).dataobj)
+        nibabel.save(nibabel.Nifti1Image(array, np.diag([1.0, 2, 2, 1])), path)
+
+
+def line_without_image(cohort):
+    (cohort / "cohort.csv").write_text("subject,image,labels\na\n")
+
+
 CASES = [
+    (other_spacing, ["phantom-002", "differ in voxel size or orientation"]),
+    (line_without_image, ["cohort.csv: line 2", "image is empty"]),
     (missing_file, ["phantom-002", "no such image file"]),
     (two_dimensional, ["phantom-002", "2-dimensional image", "3 dimensions"]),
     (nan_voxels, ["phantom-002", "1 voxels are NaN"]),
@@ -115,9 +128,11 @@ def test_all_problems_are_listed_at_once(main, small_config, phantoms, tmp_path)
 
 CONFIG_CASES = [
     (["--set", "training.epoch=3"], ["training.epoch", "did you mean 'epochs'"]),
-    (["--set", "hyper.0.high=1.5"], ["lambda", "0.0 <= low < high <= 1.0"]),
+    (["--set", "hyper=[{name: lambda, high: 1.5}]"], ["lambda", "0.0 <= low < high <= 1.0"]),
     (["--set", "training.epochs=many"], ["training.epochs", "integer"]),
     (["--set", "network.generator=huge"], ["network.generator", "per_channel"]),
+    (["--set", "seed=-1"], ["seed", "greater than or equal to 0"]),
+    (["--set", "data.cache_gib=.inf"], ["data.cache_gib", "finite"]),
     (["--set", "objective.gamma=2"], ["objective.gamma"]),
     (["--set", "epochs"], ["KEY=VALUE"]),
     (["--set", "network.encoder=[4]"], ["network", "as many widths"]),

@@ -13,7 +13,7 @@ from app.data.phantoms.brains import BrainsConfig, simulate_brain
 from app.data.volumes import Volume, read_volume, write_volume
 from app.errors import UserError
 from app.files import whole_file
-from app.reporting.evaluate_pairs import regularity
+from app.reporting.evaluate_pairs import regularity, summarise
 from app.reporting.overlap import dice_per_label, hd95_per_label
 from nets.registration.hyper_parameter import HyperParameter
 
@@ -102,6 +102,46 @@ def test_globs_and_odd_sizes(data_folder):
         assert cache.image(subject).shape == (40, 56, 48, 1)
         kept = cache.labels(subject)
         assert (kept > 0).sum() == (read_volume(subject.labels).array > 0).sum()
+
+
+def test_globs_match_by_what_the_wildcards_match(tmp_path):
+    """In alphabetical order s1.nii.gz is first but s10_seg.nii.gz is: the wrong person's labels."""
+    for name in ("s1", "s10", "s2"):
+        for folder, end in (("a", ".nii.gz"), ("b", "_seg.nii.gz")):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            (tmp_path / folder / f"{name}{end}").write_text("")
+    config = CohortConfig(images=f"{tmp_path}/a/*.nii.gz", labels=f"{tmp_path}/b/*_seg.nii.gz")
+    subjects = read_cohort(config)
+    assert [s.name for s in subjects] == ["s1", "s10", "s2"]
+    assert all(s.labels.name == f"{s.name}_seg.nii.gz" for s in subjects)
+    (tmp_path / "b" / "s2_seg.nii.gz").unlink()
+    with pytest.raises(UserError, match="'s2'"):
+        read_cohort(config)
+
+
+def test_one_file_name_in_many_folders(tmp_path):
+    """FreeSurfer's layout: the folder is the subject."""
+    for name in ("anna", "bert"):
+        (tmp_path / name / "mri").mkdir(parents=True)
+        (tmp_path / name / "mri" / "norm.mgz").write_text("")
+    assert [s.name for s in read_cohort(CohortConfig(images=f"{tmp_path}/*/mri/norm.mgz"))] == ["anna", "bert"]
+
+
+def test_csv_as_excel_writes_it(tmp_path):
+    """A byte-order mark and spaces after commas are no reason to refuse a cohort."""
+    path = tmp_path / "cohort.csv"
+    path.write_text("\ufeffsubject, image, labels\na, a.nii.gz, a_seg.nii.gz\n", encoding="utf-8")
+    (subject,) = read_cohort(CohortConfig(cohort=path))
+    assert (subject.name, subject.labels) == ("a", tmp_path / "a_seg.nii.gz")
+
+
+def test_pair_without_a_common_structure_is_left_out():
+    """One NaN that reaches the mean would hide every other pair, and choose lambda by accident."""
+    rows = [
+        {"hyper": (0.1,), "dice": np.array([score]), "folding_percent": 0.0, "sdlogj": 0.0, "seconds": 1.0}
+        for score in (0.5, np.nan, 0.7)
+    ]
+    assert summarise(rows)[0]["dice"] == pytest.approx(0.6)
 
 
 def test_split_keeps_subjects_apart_and_is_seeded(phantoms):

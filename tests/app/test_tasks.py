@@ -63,7 +63,6 @@ def test_run_folder_is_complete(trained):
         "model.json",
         "report.html",
         "checkpoints/last.keras",
-        "checkpoints/best.keras",
         "figures/over_lambda.png",
         "figures/structures.png",
         "figures/training.png",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 
-def test_two_hyper_parameters_with_labels(main, small_config, tmp_path):
+def test_two_hyper_parameters_with_labels(main, small_config, phantoms, tmp_path):
     """Semi-supervised training over lambda and gamma, its map, and a registration by both values."""
     output = tmp_path / "run"
     hyper = "hyper=[{name: lambda}, {name: gamma, low: 0.1, high: 0.9}]"
@@ -20,6 +20,14 @@ def test_two_hyper_parameters_with_labels(main, small_config, tmp_path):
     assert {(entry["hyper"]["lambda"], entry["hyper"]["gamma"]) for entry in over} == {
         (a, b) for a in (0.0, 0.5, 1.0) for b in (0.1, 0.5, 0.9)
     }
+    evaluate = tmp_path / "evaluate.yaml"
+    evaluate.write_text(
+        f"task: evaluate\noutput: {tmp_path / 'out'}\nmodel: {output}\ndata: {{cohort: {phantoms}, pairs: 2}}\n"
+        "subjects: all\nhyper: [{lambda: 0.1, gamma: 0.2}, {lambda: 0.4}, {}, {}]\n"
+    )
+    done = main("evaluate", "--config", evaluate)
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads((tmp_path / "out" / "metrics.json").read_text())["over_hyper"]) == 3
 
 
 @pytest.fixture
@@ -70,4 +78,4 @@ evaluation: {{values: 2}}
     done = main("register", "--config", register, "--set", "hyper.nmi_bins=16")
     assert done.returncode == 0, done.stderr
     field = nibabel.load(tmp_path / "out" / "displacement.nii.gz")
-    assert field.shape == (24, 22, 1, 1, 2)
+    assert field.shape == (24, 22, 1, 1, 3)

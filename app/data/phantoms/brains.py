@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pydantic
 
-from app.config import Config
+from app.config import Config, config_text
 from app.data.volumes import Volume, write_volume
-from app.files import write_csv
+from app.files import write_csv, write_text
+from app.progress import progress
 
 STRUCTURES = (
     "cortex",
@@ -26,11 +27,11 @@ class BrainsConfig(Config):
     """A simulated cohort of brains."""
 
     subjects: int = pydantic.Field(40, ge=2)
-    shape: list[int] = pydantic.Field([48, 48, 48], min_length=3, max_length=3)
+    shape: list[pydantic.PositiveInt] = pydantic.Field([48, 48, 48], min_length=3, max_length=3)
     deformation_vox: float = 1.4
     noise: float = 0.03
     bias: float = 0.2
-    seed: int = 0
+    seed: int = pydantic.Field(0, ge=0)
 
 
 def write_brains(folder, config):
@@ -41,16 +42,22 @@ def write_brains(folder, config):
     a structure, a smooth bias field and noise.
 
     Args:
-        folder: Where to; files that are there are left as they are, since the same config
-            makes the same files.
+        folder: Where to. Files of the same config are left as they are, those of another
+            are made anew.
         config: `BrainsConfig`.
 
     Returns:
         Paths of the cohort's CSV and of the CSV with the labels' names.
     """
     folder = Path(folder)
+    settings = folder / "phantoms.yaml"
+    same = settings.is_file() and settings.read_text() == config_text(config)
+    if not same:
+        for stale in folder.glob("*/phantom-*.nii.gz"):
+            stale.unlink()
+        write_text(settings, config_text(config))
     rows = []
-    for number in range(config.subjects):
+    for number in progress(range(config.subjects), "simulating brains"):
         row = {"subject": f"phantom-{number:03d}"}
         for kind in ("image", "labels"):
             row[kind] = f"{kind}/{row['subject']}.nii.gz"
