@@ -29,23 +29,15 @@ def describe(config, hyper, subjects, parts, summary, data, uses_labels):
     print(f"output: {config.output}")
     print(f"loading TensorFlow to measure {MEASURED_STEPS} steps ...", flush=True)
 
-    from app.data.batches import SubjectCache, TrainingPairs
-    from app.tasks.hypermorph import build_model
+    from app.data.batches import SubjectCache
+    from app.tasks.hypermorph import build_model, training_pairs
     from app.training.train import optimizer
 
     training = config.training
     model = build_model(config, hyper, len(summary.structures) if uses_labels else 0)
     model.compile(optimizer(training))
-    pairs = TrainingPairs(
-        parts["train"],
-        SubjectCache(data, summary.shape, summary.structures),
-        hyper,
-        training.steps,
-        training.batch_size,
-        training.hyper_per,
-        uses_labels,
-        config.seed,
-    )
+    cache = SubjectCache(data, summary.shape, summary.structures)
+    pairs = training_pairs(config, parts, cache, hyper, uses_labels)
     seconds = []
     for step in range(MEASURED_STEPS + 1):
         x, y = (*pairs[step], None)[:2]

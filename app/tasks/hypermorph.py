@@ -4,94 +4,14 @@ import itertools
 import math
 import tempfile
 from pathlib import Path
-from typing import Literal
 
-import pydantic
-
-from app.config import Config, TaskConfig, config_text
+from app.config import config_text
 from app.data.checks import check_cohort
-from app.data.cohort import CohortConfig, draw_pairs, read_cohort, read_label_names, split_cohort
+from app.data.cohort import draw_pairs, read_cohort, read_label_names, split_cohort
 from app.errors import UserError, list_problems
+from app.tasks.hypermorph_config import HyperMorphConfig
 from app.training.run_folder import RunFolder, log
 from nets.registration.hyper_parameter import HyperParameter
-
-
-class NetworkConfig(Config):
-    """The network: see `nets.registration.hypermorph.HyperMorph`."""
-
-    rank: Literal[2, 3] = 3
-    features: Literal["images", "forces"] = "forces"
-    generator: Literal["per_channel", "low_rank", "full"] = "per_channel"
-    units: int = pydantic.Field(64, ge=1)
-    depth: int = pydantic.Field(4, ge=1)
-    encoder: list[int] = [16, 32, 32, 32]
-    decoder: list[int] = [32, 32, 32, 32]
-    final: list[int] = [32, 16, 16]
-    velocity_resolution: Literal[1, 2] = 2
-    integration_steps: int = pydantic.Field(7, ge=0, le=12)
-
-    @pydantic.model_validator(mode="after")
-    def _widths_fit(self):
-        if len(self.encoder) != len(self.decoder) or not self.final:
-            raise ValueError("encoder and decoder need as many widths as each other, final at least one")
-        if len(self.encoder) < self.velocity_resolution:
-            raise ValueError("a velocity at half resolution needs two encoder levels or more")
-        if min(self.encoder + self.decoder + self.final) < 1:
-            raise ValueError("widths must be positive")
-        return self
-
-
-class ObjectiveConfig(Config):
-    """The loss: see `nets.registration.objective.Objective`."""
-
-    similarity: Literal["ncc", "mse", "nmi"] = "ncc"
-    lambda_: float = pydantic.Field(0.5, ge=0, le=1, alias="lambda")
-    gamma: float = pydantic.Field(0.0, ge=0, le=1)
-    ncc_window: float = pydantic.Field(9, ge=1)
-    nmi_bins: float = pydantic.Field(32, ge=2)
-    image_sigma: float = pydantic.Field(0.05, gt=0)
-
-
-class HyperConfig(Config):
-    """One learned hyper-parameter: see `nets.registration.hyper_parameter.HyperParameter`."""
-
-    name: Literal["lambda", "gamma", "ncc_window", "nmi_bins"] = "lambda"
-    low: float = 0.0
-    high: float = 1.0
-    sampling: Literal["uniform", "log_odds"] = "uniform"
-    endpoints: float = pydantic.Field(0.2, ge=0, le=1)
-
-
-class TrainingConfig(Config):
-    """How long, how fast, how often validated."""
-
-    epochs: int = pydantic.Field(20, ge=1)
-    steps: int = pydantic.Field(100, ge=1)
-    batch_size: int = pydantic.Field(1, ge=1)
-    hyper_per: Literal["batch", "sample"] = "sample"
-    learning_rate: float = pydantic.Field(1.0e-3, gt=0)
-    decay: bool = True
-    validate_every: int = pydantic.Field(5, ge=1)
-    validate_pairs: int = pydantic.Field(5, ge=1)
-
-
-class EvaluationConfig(Config):
-    """Values of the hyper-parameters at which the trained model is measured."""
-
-    values: int = pydantic.Field(11, ge=2)
-
-
-class HyperMorphConfig(TaskConfig):
-    """Config of the task."""
-
-    task: Literal["hypermorph"] = "hypermorph"
-    data: CohortConfig
-    network: NetworkConfig = NetworkConfig()
-    objective: ObjectiveConfig = ObjectiveConfig()
-    hyper: list[HyperConfig] = pydantic.Field([HyperConfig()], min_length=1)
-    training: TrainingConfig = TrainingConfig()
-    evaluation: EvaluationConfig = EvaluationConfig()
-
 
 CONFIG = HyperMorphConfig
 FREE_KEYS = ("output", "evaluation", "data.cache_gib")
@@ -141,7 +61,7 @@ def _checked_run(config, dry_run, folder, hyper, data, simulated, names):
 def _train_and_report(config, hyper, parts, summary, data, names, simulated, uses_labels, folder):
     import keras
 
-    from app.data.batches import SubjectCache, TrainingPairs
+    from app.data.batches import SubjectCache
     from app.reporting.evaluate_pairs import evaluate_pairs, summarise
     from app.reporting.hypermorph_report import SIMULATED, write_report
     from app.training.callbacks import save_model
@@ -160,21 +80,10 @@ def _train_and_report(config, hyper, parts, summary, data, names, simulated, use
         rows = evaluate_pairs(model, validation_pairs[: config.training.validate_pairs], cache, coarse, quiet=True)
         return {"validation_dice": max(entry["dice"] for entry in summarise(rows))}
 
-    training = config.training
     model, history = train(
         build=lambda: build_model(config, hyper, len(summary.structures) if uses_labels else 0),
-        pairs=lambda first: TrainingPairs(
-            parts["train"],
-            cache,
-            hyper,
-            training.steps,
-            training.batch_size,
-            training.hyper_per,
-            uses_labels,
-            config.seed,
-            first,
-        ),
-        config=training,
+        pairs=lambda first: training_pairs(config, parts, cache, hyper, uses_labels, first),
+        config=config.training,
         folder=folder,
         measure=measure if summary.structures else None,
     )
@@ -242,6 +151,36 @@ def build_model(config, hyper, labels):
         labels=labels,
     )
     return HyperMorph(hyper=hyper, objective=objective, **config.network.model_dump())
+
+
+def training_pairs(config, parts, cache, hyper, uses_labels, first_epoch=0):
+    """The batches of a config.
+
+    Args:
+        config: `HyperMorphConfig`.
+        parts: Dict from split to subjects.
+        cache: `SubjectCache`.
+        hyper: List of `HyperParameter`.
+        uses_labels: Whether the loss compares labels.
+        first_epoch: Epoch with which training begins.
+
+    Returns:
+        `TrainingPairs`.
+    """
+    from app.data.batches import TrainingPairs
+
+    training = config.training
+    return TrainingPairs(
+        parts["train"],
+        cache,
+        hyper,
+        training.steps,
+        training.batch_size,
+        training.hyper_per,
+        uses_labels,
+        config.seed,
+        first_epoch,
+    )
 
 
 def _hyper_parameters(config):
