@@ -28,9 +28,9 @@ class BrainsConfig(Config):
 
     subjects: int = pydantic.Field(40, ge=2)
     shape: list[pydantic.PositiveInt] = pydantic.Field([48, 48, 48], min_length=3, max_length=3)
-    deformation_vox: float = 1.4
+    deformation_vox: float = 1.0
     noise: float = 0.03
-    bias: float = 0.2
+    bias: float = 0.15
     seed: int = pydantic.Field(0, ge=0)
 
 
