@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+from app.quiet import import_keras
 from app.training.run_folder import environment
 
 
@@ -43,6 +44,7 @@ def _memory():
 
 def _devices():
     try:
+        import_keras()
         import tensorflow as tf
     except ImportError as error:
         return f"TensorFlow cannot be imported ({error}); run make install"

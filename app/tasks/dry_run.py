@@ -7,6 +7,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from app.quiet import import_keras
+
 MEASURED_STEPS = 3
 
 
@@ -28,6 +30,8 @@ def describe(config, hyper, subjects, parts, summary, data, uses_labels):
     _check_writable(config.output)
     print(f"output: {config.output}")
     print(f"loading TensorFlow to measure {MEASURED_STEPS} steps ...", flush=True)
+
+    import_keras()
 
     from app.data.batches import SubjectCache
     from app.tasks.hypermorph import build_model, training_pairs

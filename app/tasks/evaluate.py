@@ -10,6 +10,7 @@ from app.config import TaskConfig, config_text
 from app.data.checks import check_cohort
 from app.data.cohort import CohortConfig, draw_pairs, read_cohort, read_label_names, split_cohort
 from app.errors import UserError
+from app.quiet import import_keras
 from app.training.contract import find_model
 from app.training.run_folder import RunFolder, log
 
@@ -65,6 +66,8 @@ def run(config, dry_run=False):
 
 
 def _evaluate(config, folder, model_file, contract, values, data, summary, names, pairs):
+    import_keras()
+
     from app.data.batches import SubjectCache
     from app.reporting.evaluate_pairs import evaluate_pairs, summarise
     from app.reporting.hypermorph_report import SIMULATED, write_report

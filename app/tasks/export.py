@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from app.config import TaskConfig, config_text
+from app.quiet import import_keras
 from app.training.contract import find_model
 
 
@@ -32,6 +33,8 @@ def run(config, dry_run=False):
         print(config_text(config))
         print(f"model: {model_file}, hyper-parameters {contract.hyper}\ndry run: nothing was written")
         return
+    import_keras()
+
     from app.export.saved_model import export_model
     from app.training.train import load_checkpoint
 

@@ -9,6 +9,7 @@ from app.config import config_text
 from app.data.checks import check_cohort
 from app.data.cohort import draw_pairs, read_cohort, read_label_names, split_cohort
 from app.errors import UserError, list_problems
+from app.quiet import import_keras
 from app.tasks.hypermorph_config import HyperMorphConfig
 from app.training.run_folder import RunFolder, log
 from nets.registration.hyper_parameter import HyperParameter
@@ -59,7 +60,7 @@ def _checked_run(config, dry_run, folder, hyper, data, simulated, names):
 
 
 def _train_and_report(config, hyper, parts, summary, data, names, simulated, uses_labels, folder):
-    import keras
+    keras = import_keras()
 
     from app.data.batches import SubjectCache
     from app.reporting.evaluate_pairs import evaluate_pairs, summarise

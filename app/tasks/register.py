@@ -12,6 +12,7 @@ from app.data.volumes import write_volume
 from app.data.warps import write_displacement
 from app.errors import UserError, list_problems
 from app.files import write_json
+from app.quiet import import_keras
 from app.training.contract import find_model
 from app.training.run_folder import RunFolder, log
 
@@ -66,7 +67,7 @@ def run(config, dry_run=False):
 
 
 def _register(config, folder, model_file, contract, hyper, volumes):
-    import keras
+    keras = import_keras()
 
     from app.reporting.evaluate_pairs import register_pair, regularity, warp_labels
     from app.reporting.overlap import dice_per_label
