@@ -104,11 +104,11 @@ def test_bad_cohort(main, small_config, phantoms, tmp_path, spoil, words):
         "--set",
         f"output={output}",
     )
-    refused(done, words)
+    assert_refused(done, words)
     assert not output.exists()
 
 
-def refused(done, words):
+def assert_refused(done, words):
     assert done.returncode == 2, done.stdout + done.stderr
     lines = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     assert lines, done.stderr
@@ -123,7 +123,7 @@ def test_all_problems_are_listed_at_once(main, small_config, phantoms, tmp_path)
     nan_voxels(cohort)
     (cohort / "image" / "phantom-005.nii.gz").unlink()
     done = main("hypermorph", "--config", small_config, "--set", f"data.cohort={cohort / 'cohort.csv'}")
-    refused(done, ["phantom-002", "phantom-005"])
+    assert_refused(done, ["phantom-002", "phantom-005"])
 
 
 CONFIG_CASES = [
@@ -144,22 +144,22 @@ CONFIG_CASES = [
 @pytest.mark.parametrize(("words", "expected"), CONFIG_CASES)
 def test_bad_config(main, small_config, words, expected):
     """A misspelt key that is ignored would train something else than the user asked for."""
-    refused(main("hypermorph", "--config", small_config, *words), expected)
+    assert_refused(main("hypermorph", "--config", small_config, *words), expected)
 
 
 def test_config_file_is_missing_or_no_yaml(main, tmp_path):
     """A traceback of the YAML parser tells a radiologist nothing."""
-    refused(main("hypermorph", "--config", tmp_path / "none.yaml"), ["none.yaml", "cannot be read"])
+    assert_refused(main("hypermorph", "--config", tmp_path / "none.yaml"), ["none.yaml", "cannot be read"])
     bad = tmp_path / "bad.yaml"
     bad.write_text("task: [")
-    refused(main("hypermorph", "--config", bad), ["bad.yaml", "not valid YAML"])
+    assert_refused(main("hypermorph", "--config", bad), ["bad.yaml", "not valid YAML"])
 
 
 def test_unwritable_folder(main, small_config, tmp_path):
     """An hour of training must not end at a folder that cannot be made."""
     (tmp_path / "file").write_text("")
     done = main("hypermorph", "--config", small_config, "--set", f"output={tmp_path / 'file' / 'run'}")
-    refused(done, ["cannot be written", "--set output=FOLDER"])
+    assert_refused(done, ["cannot be written", "--set output=FOLDER"])
 
 
 def test_full_disk(main, small_config, tmp_path):
@@ -177,7 +177,7 @@ def test_full_disk(main, small_config, tmp_path):
         f"output={output}",
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
     )
-    refused(done, ["cannot be written", "free space"])
+    assert_refused(done, ["cannot be written", "free space"])
     assert not list(output.rglob("*.keras"))
     assert not list(output.rglob(".part-*"))
 
@@ -190,7 +190,7 @@ def test_corrupted_checkpoint(main, small_config, trained, tmp_path):
     last.write_bytes(last.read_bytes()[:3000])
     (output / "config.yaml").write_text((output / "config.yaml").read_text().replace(str(trained), str(output)))
     done = main("hypermorph", "--config", small_config, "--set", f"output={output}")
-    refused(done, ["last.keras", "damaged"])
+    assert_refused(done, ["last.keras", "damaged"])
 
 
 def test_another_config_in_the_same_folder(main, small_config, trained):
@@ -198,7 +198,7 @@ def test_another_config_in_the_same_folder(main, small_config, trained):
     done = main(
         "hypermorph", "--config", small_config, "--set", f"output={trained}", "--set", "training.learning_rate=0.5"
     )
-    refused(done, ["another config"])
+    assert_refused(done, ["another config"])
 
 
 @pytest.fixture
@@ -223,14 +223,20 @@ def other_grid(tmp_path, phantoms):
 
 def test_lambda_outside_its_range(main, register_config):
     """The network knows nothing beyond the range it was trained on."""
-    refused(main("register", "--config", register_config, "--set", "hyper.lambda=1.5"), ["1.5 is outside [0, 1]"])
-    refused(main("register", "--config", register_config, "--set", "hyper.gamma=0.5"), ["no such hyper-parameter"])
+    assert_refused(
+        main("register", "--config", register_config, "--set", "hyper.lambda=1.5"), ["1.5 is outside [0, 1]"]
+    )
+    assert_refused(
+        main("register", "--config", register_config, "--set", "hyper.gamma=0.5"), ["no such hyper-parameter"]
+    )
 
 
 def test_register_refuses_other_grids_and_models(main, register_config, phantoms, tmp_path):
     """Two grids taken for one would move anatomy by the difference of their origins."""
     done = main("register", "--config", register_config, "--set", f"moving={other_grid(tmp_path, phantoms)}")
-    refused(done, ["shifted.nii.gz", "resample"])
-    refused(main("register", "--config", register_config, "--set", "model=nowhere"), ["nowhere", "no such model"])
-    refused(main("register", "--config", register_config, "--set", "moving=a.txt"), ["unknown image format"])
+    assert_refused(done, ["shifted.nii.gz", "resample"])
+    assert_refused(
+        main("register", "--config", register_config, "--set", "model=nowhere"), ["nowhere", "no such model"]
+    )
+    assert_refused(main("register", "--config", register_config, "--set", "moving=a.txt"), ["unknown image format"])
     assert not (tmp_path / "out").exists()
