@@ -9,7 +9,7 @@ from nets.hypernetwork import Hypernetwork
 from nets.layers import GENERATORS
 from nets.registration.hyper_parameter import HyperParameter
 from nets.registration.objective import Objective
-from nets.registration.velocity import VELOCITIES
+from nets.registration.velocity import velocity_network
 from nets.registration.voxelmorph import RegistrationModel, image_input, registration_outputs
 
 
@@ -46,7 +46,7 @@ class HyperMorph(RegistrationModel):
         `velocity` on the padded grid at its own resolution.
 
     Raises:
-        ValueError: If the generator is unknown or a hyper-parameter appears twice.
+        ValueError: If the generator or the features are unknown, or a hyper-parameter appears twice.
 
     Example:
 
@@ -96,7 +96,8 @@ class HyperMorph(RegistrationModel):
             layer = GENERATORS[generator](filters, kernel_initializer=kernel_initializer, name=name)
             return layer(x, conditioning)
 
-        velocity = VELOCITIES[features](moving, fixed, convolve, encoder, decoder, final, velocity_resolution)
+        network = velocity_network(features)
+        velocity = network(moving, fixed, convolve, encoder, decoder, final, velocity_resolution)
         outputs = registration_outputs(moving, fixed, velocity, integration_steps, velocity_resolution)
         inputs = {"moving": moving, "fixed": fixed, "hyper": hyper_input}
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)

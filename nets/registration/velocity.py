@@ -95,3 +95,23 @@ def _velocity(x, convolve, rank, prefix):
 
 
 VELOCITIES = {"images": velocity_from_images, "forces": velocity_from_forces}
+
+
+def velocity_network(features):
+    """The network of a name.
+
+    Args:
+        features: "images" or "forces".
+
+    Returns:
+        `velocity_from_images` or `velocity_from_forces`.
+
+    Raises:
+        ValueError: If the name is unknown.
+    """
+    if features not in VELOCITIES:
+        raise ValueError(
+            f"Received an invalid value for `features`, expected one of {', '.join(VELOCITIES)}. "
+            f"Received: features={features}"
+        )
+    return VELOCITIES[features]

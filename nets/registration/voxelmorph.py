@@ -8,7 +8,7 @@ from keras import layers
 from nets import unet as widths
 from nets.layers import CropLike, IntegrateVelocity, ResizeField, SpatialTransformer
 from nets.registration.objective import Objective
-from nets.registration.velocity import VELOCITIES
+from nets.registration.velocity import velocity_network
 
 
 def image_input(rank, name):
@@ -127,7 +127,8 @@ class VoxelMorph(RegistrationModel):
             return conv(filters, 3, padding="same", kernel_initializer=kernel_initializer, name=name)(x)
 
         moving, fixed = image_input(rank, "moving"), image_input(rank, "fixed")
-        velocity = VELOCITIES[features](moving, fixed, convolve, encoder, decoder, final, velocity_resolution)
+        network = velocity_network(features)
+        velocity = network(moving, fixed, convolve, encoder, decoder, final, velocity_resolution)
         outputs = registration_outputs(moving, fixed, velocity, integration_steps, velocity_resolution)
         super().__init__(inputs={"moving": moving, "fixed": fixed}, outputs=outputs, **kwargs)
         self.arguments = {

@@ -164,6 +164,13 @@ def test_impossible_hyper_parameters_are_refused(arguments):
         HyperParameter(**arguments)
 
 
+@pytest.mark.parametrize("arguments", [{"features": "pixels"}, {"generator": "huge"}, {"hyper": []}])
+def test_unknown_choices_are_named(arguments):
+    """A KeyError deep in the graph does not tell which argument was wrong."""
+    with pytest.raises(ValueError, match="Expected|expected"):
+        HyperMorph(rank=2, **arguments)
+
+
 def test_unet_refuses_unequal_widths():
     """Mismatched levels would fail deep inside a concatenation, with a message nobody understands."""
     with pytest.raises(ValueError, match="decoder"):
