@@ -150,7 +150,7 @@ def _check_subject(subject, rank):
 
 
 def _grid(image):
-    """Voxel size (to 1 %, or so) and orientation, in words."""
+    """Voxel size (to two digits) and orientation, in words."""
     from nibabel import aff2axcodes
 
     spacing = " x ".join(f"{size:.2g}" for size in image.spacing_mm)

@@ -222,7 +222,10 @@ def _matches(pattern):
     for path in sorted(glob.glob(pattern, recursive=True)):
         found = re.fullmatch(_with_groups(pattern), path)
         parts = [part.strip("/").replace("/", "-") for part in found.groups()] if found else []
-        files["-".join(filter(None, parts)) or Path(path).name] = Path(path)
+        name = "-".join(filter(None, parts)) or Path(path).name
+        if name in files:
+            raise UserError(f"data: {files[name]} and {path} are both '{name}' under {pattern}; give a CSV instead")
+        files[name] = Path(path)
     return files
 
 

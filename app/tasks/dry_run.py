@@ -1,6 +1,5 @@
 """What `--dry-run` says of a training: the data found, the size of the network, memory and time."""
 
-import itertools
 import resource
 import sys
 import tempfile
@@ -50,7 +49,7 @@ def describe(config, hyper, subjects, parts, summary, data, uses_labels):
         seconds.append(time.perf_counter() - started)
     a_step = min(seconds[1:])
     total = training.epochs * training.steps * a_step
-    values = len(list(itertools.product(*(range(config.evaluation.values) for _ in hyper))))
+    values = config.evaluation.values ** len(hyper)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     cached = min(data.cache_gib, len(subjects) * _bytes(summary) / 2**30)
     print(f"network: {model.count_params():,} parameters, generator {config.network.generator}")
