@@ -9,7 +9,8 @@ from nets.ops.sample import METHODS, sample
 class SpatialTransformer(keras.layers.Layer):
     """Warps a volume by a displacement.
 
-    `moved[p] = volume[p + displacement[p]]`, in float32 whatever the layer's policy.
+    `moved[p] = volume[p + displacement[p]]`, in float32 whatever the layer's policy; integers
+    stay integers where the method is "nearest".
 
     Args:
         method: "linear" or "nearest".

@@ -34,18 +34,65 @@ def compiled(function):
         function: Takes and returns tensors only.
 
     Returns:
-        A function of the same signature. Compiled once a shape; plain inside
-        `portable_kernels()` and on the other backends.
+        A function of the same signature: traced once for ranks, types and channels, compiled
+        by XLA once a size besides (a tenth of a second). Plain inside `portable_kernels()`
+        and on the other backends.
     """
     if keras.backend.backend() != "tensorflow":
         return function
 
     import tensorflow as tf
 
-    jitted = tf.function(function, jit_compile=True, autograph=False)
+    kernels = {}
 
     def call(*tensors):
-        return function(*tensors) if _portable else jitted(*tensors)
+        if _portable:
+            return function(*tensors)
+        specs = tuple(tf.TensorSpec([*[None] * (len(x.shape) - 1), x.shape[-1]], x.dtype) for x in tensors)
+        if specs not in kernels:
+            kernels[specs] = tf.function(function, specs, jit_compile=True, autograph=False)
+        return kernels[specs](*tensors)
+
+    return call
+
+
+def compiled_components(function, count):
+    """Compile a tensor function with several components a voxel, and stack them.
+
+    XLA on a CPU runs one parallel loop an output: three components that share their gathers
+    would gather three times. Packed into one element of 128 bits they are computed in one
+    loop, 3 times faster (5 times for 8 channels).
+
+    Args:
+        function: Takes tensors, returns a list of `count` float32 tensors of one shape.
+        count: 2, 3 or 4.
+
+    Returns:
+        A function of the same arguments that returns them stacked along a new last axis.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return lambda *tensors: keras.ops.stack(function(*tensors), axis=-1)
+
+    import tensorflow as tf
+
+    def bits(number):
+        return tf.cast(tf.bitcast(number, tf.uint32), tf.uint64)
+
+    def pair(low, high):
+        both = tf.bitwise.bitwise_or(bits(low), tf.bitwise.left_shift(bits(high), tf.constant(32, tf.uint64)))
+        return tf.bitcast(both, tf.float64)
+
+    def packed(*tensors):
+        a, b, *rest = function(*tensors)
+        c, d = [*rest, a, a][:2]
+        return tf.complex(pair(a, b), pair(c, d))
+
+    kernel = compiled(packed)
+
+    def call(*tensors):
+        if _portable:
+            return tf.stack(function(*tensors), axis=-1)
+        return tf.bitcast(kernel(*tensors), tf.float32)[..., :count]
 
     return call
 

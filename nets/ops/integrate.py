@@ -1,6 +1,8 @@
 """Integration of a stationary velocity field."""
 
-from nets.ops.sample import sample
+from keras import ops
+
+from nets.ops.sample import follow
 
 
 def integrate_velocity(velocity, steps=7):
@@ -21,7 +23,7 @@ def integrate_velocity(velocity, steps=7):
     """
     if steps < 0:
         raise ValueError(f"Received an invalid value for `steps`, expected 0 or more. Received: steps={steps}")
-    displacement = velocity / float(2**steps)
+    displacement = ops.cast(velocity, "float32") / float(2**steps)
     for _ in range(steps):
-        displacement = displacement + sample(displacement, displacement)
+        displacement = follow(displacement, displacement)
     return displacement

@@ -3,13 +3,13 @@
 import itertools
 import math
 
-import keras
 from keras import ops
 
-from nets.ops.compiled import compiled, with_gradient
+from nets.ops.compiled import compiled, compiled_components, with_gradient
 from nets.ops.grid import coordinate, spatial_rank
 
 METHODS = ("linear", "nearest")
+CHANNELS_A_KERNEL = 8
 
 
 def sample(volume, displacement, method="linear", fill_value=None):
@@ -17,108 +17,225 @@ def sample(volume, displacement, method="linear", fill_value=None):
 
     Formula: `moved[p] = volume[p + displacement[p]]`, positions clamped at the edge
     (`scipy.ndimage.map_coordinates`, mode "nearest"; VoxelMorph's `SpatialTransformer`).
+    Positions and weights are float32 whatever the volume's type.
 
     Args:
-        volume: Tensor `(batch, i, j[, k], channels)`.
+        volume: Tensor `(batch, i, j[, k], channels)` of any numeric type.
         displacement: Tensor `(batch, i', j'[, k'], 2 or 3)`, in voxels of the volume.
         method: "linear", or "nearest" (half to even; no gradient for the displacement).
         fill_value: Value given to positions outside of the volume; None clamps them
             to the edge.
 
     Returns:
-        Float32 tensor `(batch, i', j'[, k'], channels)`.
+        Tensor `(batch, i', j'[, k'], channels)` of the volume's type; linear sampling of
+        integers gives float32.
 
     Raises:
         ValueError: If the ranks do not match or the method is unknown.
     """
+    volume, displacement = ops.convert_to_tensor(volume), ops.cast(displacement, "float32")
     spatial_rank(volume, displacement)
     if method not in METHODS:
         raise ValueError(
             f"Received an invalid value for `method`, expected one of {METHODS}. Received: method={method}"
         )
-    volume = ops.cast(volume, "float32")
-    displacement = ops.cast(displacement, "float32")
-    moved = _linear(volume, displacement) if method == "linear" else _nearest(volume, displacement)
+    if method == "nearest":
+        moved = _nearest(volume, ops.stop_gradient(displacement))
+    else:
+        moved = _linear(volume if "float" in str(volume.dtype) else ops.cast(volume, "float32"), displacement)
     if fill_value is None:
         return moved
-    inside = ops.cast(_inside(volume, displacement), "float32")[..., None]
-    return moved * inside + fill_value * (1.0 - inside)
+    return ops.where(_inside(volume, displacement)[..., None], moved, ops.cast(fill_value, moved.dtype))
 
 
-def _positions(volume, displacement):
-    """Unclamped positions along each axis, and the last index of each axis of the volume."""
+def follow(field, displacement):
+    """A displacement, and on from where it leads by a second one.
+
+    Formula: `u(p) + field(p + u(p))`: the step of composition and of scaling and squaring,
+    in one pass over memory.
+
+    Args:
+        field: Tensor `(batch, i, j[, k], 2 or 3)`, in voxels.
+        displacement: Tensor `(batch, i', j'[, k'], 2 or 3)`, in voxels of the field.
+
+    Returns:
+        Float32 tensor of the displacement's shape.
+
+    Raises:
+        ValueError: If the ranks do not match.
+    """
+    spatial_rank(field, displacement)
+    return _follow(ops.cast(field, "float32"), ops.cast(displacement, "float32"))
+
+
+def sample_at(volume, points):
+    """Linear sampling at any points.
+
+    Args:
+        volume: Tensor `(batch, i, j[, k], channels)`.
+        points: Tensor `(batch, n, 2 or 3)`, in voxels of the volume; clamped at the edge.
+
+    Returns:
+        Float32 tensor `(batch, n, channels)`.
+
+    Raises:
+        ValueError: If the points do not have one coordinate a spatial axis.
+    """
+    volume, points = ops.cast(volume, "float32"), ops.cast(points, "float32")
+    if len(points.shape) != 3 or points.shape[-1] != len(volume.shape) - 2:
+        raise ValueError(
+            "Expected points (batch, n, 2 or 3) with one coordinate a spatial axis of the volume. "
+            f"Received: points.shape={tuple(points.shape)}, volume.shape={tuple(volume.shape)}"
+        )
+    return _sample_at(volume, points)
+
+
+def _last(volume):
+    """Last index of each spatial axis."""
+    return [ops.cast(size - 1, "float32") for size in ops.shape(volume)[1:-1]]
+
+
+def _positions(displacement):
+    """Unclamped position along each axis."""
     grid = ops.shape(displacement)[1:-1]
-    last = [ops.cast(size - 1, "float32") for size in ops.shape(volume)[1:-1]]
-    return [displacement[..., axis] + coordinate(grid, axis) for axis in range(len(grid))], last
+    return [displacement[..., axis] + coordinate(grid, axis) for axis in range(len(grid))]
+
+
+def _inside_axes(volume, displacement):
+    return [
+        ops.logical_and(position >= 0.0, position <= end)
+        for position, end in zip(_positions(displacement), _last(volume), strict=True)
+    ]
 
 
 def _inside(volume, displacement):
-    inside = True
-    for position, end in zip(*_positions(volume, displacement), strict=True):
-        inside = ops.logical_and(inside, ops.logical_and(position >= 0.0, position <= end))
-    return inside
+    return math.prod(ops.cast(inside, "int32") for inside in _inside_axes(volume, displacement)) > 0
 
 
-def _flat_index(volume, indices):
-    """Row of `reshape(volume, (-1, channels))` that holds each voxel."""
-    shape = ops.shape(volume)
-    row = ops.reshape(ops.arange(shape[0], dtype="int32"), [-1] + [1] * (len(shape) - 2))
-    for size, index in zip(shape[1:-1], indices, strict=True):
-        row = row * ops.cast(size, "int32") + index
-    return row
-
-
-def _corners(volume, displacement):
-    """The 4 or 8 voxels about each position.
-
-    Yields the flat row of each corner and, an axis, its weight and the weight's slope
-    with respect to the position (+1 for the upper corner, -1 for the lower, and 0 where
-    the position was clamped).
-    """
-    lower, upper, fraction, slope = [], [], [], []
-    for position, end in zip(*_positions(volume, displacement), strict=True):
-        clamped = ops.clip(position, 0.0, end)
-        floor = ops.floor(clamped)
-        lower.append(ops.cast(floor, "int32"))
-        upper.append(ops.cast(ops.minimum(floor + 1.0, end), "int32"))
-        fraction.append(clamped - floor)
-        slope.append(ops.cast(ops.logical_and(position >= 0.0, position <= end), "float32"))
-    for corner in itertools.product((0, 1), repeat=len(lower)):
-        row = _flat_index(volume, [(lower, upper)[side][axis] for axis, side in enumerate(corner)])
-        weights = [fraction[axis] if side else 1.0 - fraction[axis] for axis, side in enumerate(corner)]
-        slopes = [slope[axis] if side else -slope[axis] for axis, side in enumerate(corner)]
-        yield row, weights, slopes
+def _strides(volume):
+    """Rows of `_rows(volume)` between neighbours along the batch and each spatial axis."""
+    sizes = [ops.cast(size, "int32") for size in ops.shape(volume)[1:-1]]
+    return [math.prod(sizes[axis:], start=ops.cast(1, "int32")) for axis in range(len(sizes) + 1)]
 
 
 def _rows(volume):
     return ops.reshape(volume, (-1, volume.shape[-1]))
 
 
+def _first_rows(volume, position):
+    """Row at which each sample of the batch begins."""
+    rows = ops.arange(ops.shape(position)[0], dtype="int32") * _strides(volume)[0]
+    return ops.reshape(rows, [-1] + [1] * (len(position.shape) - 1))
+
+
+def _cells(volume, positions):
+    """The cell of 4 or 8 voxels about each position.
+
+    Returns:
+        Row of the cell's lowest corner, the rows from there to the next corner along each
+        axis, and the position within the cell along each axis, in [0, 1].
+    """
+    corner, steps, fractions = _first_rows(volume, positions[0]), [], []
+    for position, end, stride in zip(positions, _last(volume), _strides(volume)[1:], strict=True):
+        clamped = ops.clip(position, 0.0, end)
+        # The last cell is closed on both sides; an axis of one voxel has a cell without extent.
+        lower = ops.minimum(ops.floor(clamped), ops.maximum(end - 1.0, 0.0))
+        corner = corner + ops.cast(lower, "int32") * stride
+        steps.append(ops.cast(ops.minimum(end, 1.0), "int32") * stride)
+        fractions.append(clamped - lower)
+    return corner, steps, fractions
+
+
+def _mix(low, high, fraction):
+    return low * (1.0 - fraction) + high * fraction
+
+
+def _interpolate(corners, fractions):
+    """Linear interpolation within a cell, one axis at a time.
+
+    Args:
+        corners: Dict from a tuple of 0 and 1, one an axis, to the corner's values.
+        fractions: Position along each axis.
+    """
+    while fractions:
+        *fractions, fraction = fractions
+        keys = sorted({key[:-1] for key in corners})
+        corners = {key: _mix(corners[*key, 0], corners[*key, 1], fraction) for key in keys}
+    return corners[()]
+
+
+def _corner_rows(corner, steps):
+    for key in itertools.product((0, 1), repeat=len(steps)):
+        yield key, corner + sum(side * step for side, step in zip(key, steps, strict=True))
+
+
 def _linear_forward(volume, displacement):
+    return _at_positions(volume, _positions(displacement))
+
+
+def _at_positions(volume, positions):
     rows = _rows(volume)
-    return sum(
-        math.prod(weights)[..., None] * ops.take(rows, row, axis=0)
-        for row, weights, _ in _corners(volume, displacement)
-    )
+    corner, steps, fractions = _cells(volume, positions)
+    corners = {key: ops.cast(ops.take(rows, row, axis=0), "float32") for key, row in _corner_rows(corner, steps)}
+    return ops.cast(_interpolate(corners, [fraction[..., None] for fraction in fractions]), volume.dtype)
+
+
+def _slopes(volume, displacement, upstream):
+    """Gradient for the displacement: a list, one tensor an axis."""
+    channels = volume.shape[-1]
+    values = ops.reshape(volume, (-1,))
+    corner, steps, fractions = _cells(volume, _positions(displacement))
+    gradient = [0.0] * len(steps)
+    # Written out channel by channel: a reduction would break the one loop that XLA makes of this.
+    for channel in range(channels):
+        corners = {
+            key: ops.cast(ops.take(values, row * channels + channel), "float32")
+            for key, row in _corner_rows(corner, steps)
+        }
+        share = ops.cast(upstream[..., channel], "float32")
+        slopes = _interpolated_slopes(corners, fractions)
+        gradient = [total + share * slope for total, slope in zip(gradient, slopes, strict=True)]
+    inside = _inside_axes(volume, displacement)
+    return [ops.where(within, slope, 0.0) for within, slope in zip(inside, gradient, strict=True)]
+
+
+def _interpolated_slopes(corners, fractions):
+    """Derivatives of `_interpolate(corners, fractions)`, one an axis."""
+    slopes = {key: [] for key in corners}
+    while fractions:
+        *fractions, fraction = fractions
+        keys = sorted({key[:-1] for key in corners})
+        slopes = {
+            key: [
+                corners[*key, 1] - corners[*key, 0],
+                *(_mix(low, high, fraction) for low, high in zip(slopes[*key, 0], slopes[*key, 1], strict=True)),
+            ]
+            for key in keys
+        }
+        corners = {key: _mix(corners[*key, 0], corners[*key, 1], fraction) for key in keys}
+    return slopes[()]
+
+
+_slopes_compiled = {rank: compiled_components(_slopes, rank) for rank in (2, 3)}
 
 
 def _gradient_for_displacement(volume, displacement, upstream):
-    rows = _rows(volume)
-    gradient = [0.0] * displacement.shape[-1]
-    for row, weights, slopes in _corners(volume, displacement):
-        value = ops.sum(upstream * ops.take(rows, row, axis=0), axis=-1)
-        for axis, slope in enumerate(slopes):
-            others = math.prod(weight for other, weight in enumerate(weights) if other != axis)
-            gradient[axis] = gradient[axis] + slope * others * value
-    return ops.stack(gradient, axis=-1)
+    kernel = _slopes_compiled[displacement.shape[-1]]
+    groups = range(0, volume.shape[-1], CHANNELS_A_KERNEL)
+    parts = [slice(first, first + CHANNELS_A_KERNEL) for first in groups]
+    return sum(kernel(volume[..., part], displacement, upstream[..., part]) for part in parts)
 
 
 def _spread(volume, displacement, upstream):
     """What each position adds, and to which row, in the gradient for the volume."""
-    corners = list(_corners(volume, displacement))
-    rows = ops.stack([row for row, _, _ in corners])
-    added = ops.stack([math.prod(weights)[..., None] * upstream for _, weights, _ in corners])
-    return ops.reshape(rows, (-1,)), ops.reshape(added, (-1, upstream.shape[-1]))
+    upstream = ops.cast(upstream, "float32")
+    corner, steps, fractions = _cells(volume, _positions(displacement))
+    rows, added = [], []
+    for key, row in _corner_rows(corner, steps):
+        rows.append(row)
+        weights = [fraction if side else 1.0 - fraction for side, fraction in zip(key, fractions, strict=True)]
+        added.append(math.prod(weights)[..., None] * upstream)
+    return ops.reshape(ops.stack(rows), (-1,)), ops.reshape(ops.stack(added), (-1, upstream.shape[-1]))
 
 
 _spread_compiled = compiled(_spread)
@@ -128,22 +245,32 @@ def _gradient_for_volume(volume, displacement, upstream):
     # XLA's scatter is sequential; TensorFlow's own segment sum is 4 times faster.
     rows, added = _spread_compiled(volume, displacement, upstream)
     shape = ops.shape(volume)
-    return ops.reshape(ops.segment_sum(added, rows, math.prod(shape[:-1])), shape)
+    return ops.cast(ops.reshape(ops.segment_sum(added, rows, math.prod(shape[:-1])), shape), volume.dtype)
 
 
-_linear = with_gradient(compiled(_linear_forward), (_gradient_for_volume, compiled(_gradient_for_displacement)))
+_linear = with_gradient(compiled(_linear_forward), (_gradient_for_volume, _gradient_for_displacement))
+
+
+def _follow_forward(volume, displacement):
+    return displacement + _linear_forward(volume, displacement)
+
+
+def _follow_gradient(volume, displacement, upstream):
+    return upstream + _gradient_for_displacement(volume, displacement, upstream)
+
+
+_follow = with_gradient(compiled(_follow_forward), (_gradient_for_volume, _follow_gradient))
 
 
 def _nearest_forward(volume, displacement):
-    indices = [
-        ops.cast(ops.clip(ops.round(position), 0.0, end), "int32")
-        for position, end in zip(*_positions(volume, displacement), strict=True)
-    ]
-    return ops.take(_rows(volume), _flat_index(volume, indices), axis=0)
+    positions = _positions(displacement)
+    row = _first_rows(volume, positions[0])
+    for position, end, stride in zip(positions, _last(volume), _strides(volume)[1:], strict=True):
+        row = row + ops.cast(ops.clip(ops.round(position), 0.0, end), "int32") * stride
+    return ops.take(_rows(volume), row, axis=0)
 
 
-_nearest_compiled = compiled(_nearest_forward)
+_nearest = compiled(_nearest_forward)
 
 
-def _nearest(volume, displacement):
-    return _nearest_compiled(volume, keras.ops.stop_gradient(displacement))
+_sample_at = compiled(lambda volume, points: _at_positions(volume, [points[..., axis] for axis in range(points.shape[-1])]))

@@ -19,6 +19,7 @@ from nets.ops import (
     sample,
 )
 from nets.ops.intensity import to_unit_range
+from tests.derivatives import gradients
 
 
 def numpy(tensor):
@@ -96,13 +97,11 @@ def test_displacement_is_pull_back_in_ij_order():
     np.testing.assert_array_equal(moved[0, 0, :, 0], volume[0, 1, :, 0])
 
 
-@pytest.mark.parametrize("rank", [2, 3])
-def test_gradients_equal_finite_differences(rng, rank):
+@pytest.mark.parametrize(("rank", "channels"), [(2, 2), (3, 1), (3, 2), (3, 11)])
+def test_gradients_equal_finite_differences(rng, rank, channels):
     """A wrong hand-written gradient would train towards something else, silently."""
-    import tensorflow as tf
-
     shape = (5, 6, 4)[:rank]
-    volume = rng.normal(size=(2, *shape, 2)).astype("float32")
+    volume = rng.normal(size=(2, *shape, channels)).astype("float32")
     # Away from whole numbers, where the interpolation has kinks; some positions outside.
     displacement = (rng.integers(-2, 3, size=(2, *shape, rank)) + rng.uniform(0.2, 0.8, size=(2, *shape, rank))).astype(
         "float32"
@@ -112,12 +111,8 @@ def test_gradients_equal_finite_differences(rng, rank):
     def loss(v, u):
         return float(np.sum(numpy(sample(v, u)).astype("float64") * weights))
 
-    with tf.GradientTape() as tape:
-        inputs = [tf.constant(volume), tf.constant(displacement)]
-        tape.watch(inputs)
-        total = tf.reduce_sum(sample(*inputs) * weights)
-    gradients = [numpy(gradient) for gradient in tape.gradient(total, inputs)]
-    for which, gradient in enumerate(gradients):
+    found = gradients(lambda v, u: ops.sum(sample(v, u) * weights), volume, displacement)
+    for which, gradient in enumerate(found):
         for index in [tuple(rng.integers(0, n) for n in gradient.shape) for _ in range(25)]:
             shifted = []
             for step in (0.05, -0.05):
@@ -227,7 +222,58 @@ def test_unit_range_equals_percentiles(rng):
     assert not numpy(to_unit_range(np.ones((1, 3, 3, 1)))).any()
 
 
-def test_dtype_of_samples_is_float32(rng):
-    """Half-precision images must not pull the coordinates down with them."""
-    volume = ops.cast(rng.random((1, 5, 5, 1)), "bfloat16")
-    assert keras.backend.standardize_dtype(sample(volume, np.zeros((1, 5, 5, 2))).dtype) == "float32"
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_volumes_have_float32_coordinates(rng, dtype):
+    """Positions in half precision would be off by a voxel from voxel 256 on; so would the field's gradient."""
+    # Every other of 400 voxels; small integers are exact in half precision, 300.5 is not.
+    volume = np.tile(np.arange(2.0, dtype="float32"), 200).reshape(1, 400, 1, 1)
+    displacement = np.full((1, 400, 1, 2), 0.25, "float32")
+    moved = sample(ops.cast(volume, dtype), displacement)
+    assert keras.backend.standardize_dtype(moved.dtype) == dtype
+    expected = numpy(sample(volume, displacement))
+    np.testing.assert_allclose(numpy(ops.cast(moved, "float32")), expected, atol=2e-3)
+
+    def total(v, u):
+        return ops.sum(ops.cast(sample(ops.cast(v, dtype), u), "float32") * volume)
+
+    for half, full in zip(
+        gradients(total, volume, displacement),
+        gradients(lambda v, u: ops.sum(sample(v, u) * volume), volume, displacement),
+        strict=True,
+    ):
+        np.testing.assert_allclose(half, full, atol=1e-2)
+
+
+def test_integer_labels_stay_integers(rng):
+    """A label map that comes back as floats cannot be compared or written as labels."""
+    labels = rng.integers(0, 30000, size=(1, 5, 6, 4, 1)).astype("int32")
+    displacement = rng.uniform(-2, 2, size=(1, 5, 6, 4, 3)).astype("float32")
+    moved = numpy(sample(labels, displacement, "nearest"))
+    assert moved.dtype == np.int32
+    np.testing.assert_array_equal(moved, scipy_sample(labels, displacement, order=0))
+
+
+@pytest.mark.parametrize("rank", [2, 3])
+def test_gradients_through_integration_equal_finite_differences(rng, rank):
+    """The step that both warps and adds has a gradient of its own."""
+    velocity = smooth(rng, (7, 6, 8)[:rank], 0.6)
+    weights = rng.normal(size=velocity.shape).astype("float32")
+
+    def loss(v):
+        return float(np.sum(numpy(integrate_velocity(v, 3)).astype("float64") * weights))
+
+    (gradient,) = gradients(lambda v: ops.sum(integrate_velocity(v, 3) * weights), velocity)
+    for index in [tuple(rng.integers(0, n) for n in gradient.shape) for _ in range(20)]:
+        ends = []
+        for step in (5e-3, -5e-3):
+            shifted = velocity.copy()
+            shifted[index] += step
+            ends.append(loss(shifted))
+        # Kinks at whole numbers leave a few thousandths.
+        assert gradient[index] == pytest.approx((ends[0] - ends[1]) / 1e-2, abs=5e-2)
+
+
+def test_an_identity_changes_nothing(rng):
+    """Rounding of weights at the last voxel would alter images that need no warp."""
+    volume = rng.normal(scale=1e4, size=(1, 6, 5, 7, 2)).astype("float32")
+    np.testing.assert_array_equal(numpy(sample(volume, np.zeros((1, 6, 5, 7, 3)))), volume)
