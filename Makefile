@@ -4,11 +4,14 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 RUN = .venv/bin/python
 STAMP = .venv/installed-$(shell cksum requirements.txt | cut -d' ' -f1)
 
-.PHONY: help install demo test lint bench clean
+BACKENDS = .venv-backends/installed-$(shell cksum requirements-backends.txt | cut -d' ' -f1)
+
+.PHONY: help install demo test test-backends lint bench clean
 
 help:
 	@echo "make demo   a few minutes of training on simulated brains, and its report"
 	@echo "make test   all tests; make lint: style; make bench: every benchmark (hours)"
+	@echo "make test-backends   the numerical tests on Keras' JAX and PyTorch backends"
 
 install: $(STAMP)
 
@@ -25,6 +28,16 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(RUN) -m pytest
 
+test-backends: $(BACKENDS)
+	KERAS_BACKEND=jax .venv-backends/bin/python -m pytest tests/nets
+	KERAS_BACKEND=torch .venv-backends/bin/python -m pytest tests/nets
+
+$(BACKENDS): requirements-backends.txt
+	$(PYTHON) -m venv .venv-backends
+	.venv-backends/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-backends.txt
+	@rm -f .venv-backends/installed-*
+	@touch $(BACKENDS)
+
 lint: $(STAMP)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
@@ -38,4 +51,4 @@ bench: $(STAMP)
 	$(RUN) -m benchmarks.hypermorph_2d --experiment generators
 
 clean:
-	rm -rf .venv runs .pytest_cache .ruff_cache
+	rm -rf .venv .venv-backends runs .pytest_cache .ruff_cache

@@ -21,8 +21,9 @@ def unet(x, convolve, encoder=ENCODER, decoder=DECODER, final=FINAL, output_reso
             `2 ** len(encoder)`.
         convolve: Function `(x, filters, name) -> x`: what a convolution is. The caller
             passes plain or generated ones.
-        encoder: Filters of each level on the way down.
-        decoder: Filters of each level on the way up, as many as `encoder`.
+        encoder: Filters of each level on the way down: a number, or a sequence for several
+            convolutions a level.
+        decoder: Filters of each level on the way up, as many levels as `encoder`.
         final: Filters of the convolutions after the last upsampling.
         output_resolution: 1 for the input's resolution, 2 for half, 4 for a quarter: so many
             upsamplings, with their skip connections, are left out.
@@ -31,7 +32,7 @@ def unet(x, convolve, encoder=ENCODER, decoder=DECODER, final=FINAL, output_reso
         prefix: Beginning of every layer's name.
 
     Returns:
-        Keras tensor `(batch, i / output_resolution, ..., final[-1])`.
+        Keras tensor `(batch, i / output_resolution, ..., filters of the last convolution)`.
 
     Raises:
         ValueError: If the widths do not match or the resolution is no power of 2 within
@@ -55,15 +56,23 @@ def unet(x, convolve, encoder=ENCODER, decoder=DECODER, final=FINAL, output_reso
         name = f"{prefix}{name}"
         return layers.LeakyReLU(negative_slope=0.2, name=f"{name}_activation")(convolve(x, filters, name))
 
+    def level_blocks(x, filters, name):
+        if isinstance(filters, int):
+            return block(x, filters, name)
+        several = len(filters) > 1
+        for index, width in enumerate(filters):
+            x = block(x, width, f"{name}_{index}" if several else name)
+        return x
+
     skips = []
     for level, filters in enumerate(encoder):
         if 0 < level <= len(joined):
             x = layers.Concatenate(name=f"{prefix}encoder_{level}_join")([x, joined[level - 1]])
-        x = block(x, filters, f"encoder_{level}")
+        x = level_blocks(x, filters, f"encoder_{level}")
         skips.append(x)
         x = pool(2, name=f"{prefix}encoder_{level}_pool")(x)
     for level, filters in reversed(list(enumerate(reversed(decoder)))):
-        x = block(x, filters, f"decoder_{level}")
+        x = level_blocks(x, filters, f"decoder_{level}")
         if level >= left_out:
             x = upsample(2, name=f"{prefix}decoder_{level}_upsample")(x)
             x = layers.Concatenate(name=f"{prefix}decoder_{level}_skip")([x, skips[level]])

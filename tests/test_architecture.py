@@ -34,7 +34,12 @@ def test_doors_open_one_way(path):
 def test_tensorflow_stays_behind_its_seams():
     """Every other mention would break the JAX and PyTorch backends."""
     users = {str(path.relative_to(ROOT)) for path in FILES if "tensorflow" in set(imports(path))}
-    assert users == {"nets/ops/compiled.py", "app/export/saved_model.py", "app/tasks/doctor.py"}
+    assert users == {
+        "nets/ops/compiled.py",
+        "app/export/saved_model.py",
+        "app/export/official_answers.py",  # the original package, in a process of its own
+        "app/tasks/doctor.py",
+    }
 
 
 def test_no_source_file_over_400_lines():

@@ -37,7 +37,7 @@ def export_model(model, contract, base):
     """Write a model as the next version of a SavedModel, checked in a fresh process.
 
     Args:
-        model: `HyperMorph`.
+        model: A registration model: `HyperMorph`, `OfficialVoxelMorph`.
         contract: `Contract` of the model.
         base: Folder of the servable; versions are its subfolders 1, 2, ...
 
@@ -87,16 +87,18 @@ def _write(model, contract, folder):
     rank = len(contract.shape)
     rule = (contract.low_percentile, contract.high_percentile)
 
-    def infer(moving, fixed, hyper):
-        x = {"moving": to_unit_range(moving, *rule), "fixed": to_unit_range(fixed, *rule), "hyper": hyper}
+    def infer(moving, fixed, *hyper):
+        x = {"moving": to_unit_range(moving, *rule), "fixed": to_unit_range(fixed, *rule)}
+        if hyper:
+            x["hyper"] = hyper[0]
         return model(x, training=False)["displacement"]
 
-    def register(moving, fixed, hyper):
-        field = infer(moving, fixed, hyper)
+    def register(moving, fixed, *hyper):
+        field = infer(moving, fixed, *hyper)
         return {"moved": sample(moving, field), "displacement": field}
 
-    def displacement(moving, fixed, hyper):
-        return {"displacement": infer(moving, fixed, hyper)}
+    def displacement(moving, fixed, *hyper):
+        return {"displacement": infer(moving, fixed, *hyper)}
 
     def warp(volume, displacement):
         return {
@@ -107,8 +109,9 @@ def _write(model, contract, folder):
     def spec(name, channels):
         return tf.TensorSpec((None, *[None] * rank, channels), tf.float32, name=name)
 
-    hyper = tf.TensorSpec((None, len(contract.hyper)), tf.float32, name="hyper")
-    pair = [spec("moving", 1), spec("fixed", 1), hyper]
+    pair = [spec("moving", 1), spec("fixed", 1)]
+    if contract.hyper:
+        pair.append(tf.TensorSpec((None, len(contract.hyper)), tf.float32, name="hyper"))
     archive = keras.export.ExportArchive()
     archive.track(model)
     with portable_kernels():
@@ -127,8 +130,8 @@ def _check(model, contract, endpoints, folder):
     shape = (2, *(19 + 2 * axis for axis in range(len(contract.shape))), 1)
     inputs = {name: rng.random(shape, dtype="float32") for name in ("moving", "fixed", "volume")}
     inputs["displacement"] = rng.normal(size=(*shape[:-1], len(contract.shape))).astype("float32")
-    ranges = np.array(list(contract.hyper.values()), "float32")
-    inputs["hyper"] = ranges.T.copy()
+    if contract.hyper:
+        inputs["hyper"] = np.array(list(contract.hyper.values()), "float32").T.copy()
     data = folder / "check.npz"
     np.savez(data, **inputs)
     done = subprocess.run(
@@ -140,8 +143,9 @@ def _check(model, contract, endpoints, folder):
     data.unlink()
     worst = 0.0
     for name, function in endpoints.items():
-        wanted = {"warp": ("volume", "displacement")}.get(name, ("moving", "fixed", "hyper"))
-        for key, value in function(**{key: tf.constant(inputs[key]) for key in wanted}).items():
+        pair = ("moving", "fixed", *(["hyper"] if contract.hyper else []))
+        wanted = {"warp": ("volume", "displacement")}.get(name, pair)
+        for key, value in function(*(tf.constant(inputs[key]) for key in wanted)).items():
             worst = max(worst, float(np.abs(answers[f"{name}/{key}"] - np.asarray(value)).max()))
     if worst > 1e-3:
         raise RuntimeError(f"the exported model's answers differ by {worst} from the model's")

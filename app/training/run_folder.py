@@ -68,6 +68,7 @@ class RunFolder:
     def _log_to_file(self):
         log = logging.getLogger("kerasmorph")
         log.setLevel(logging.INFO)
+        log.propagate = False  # libraries give the root logger a handler of its own
         for handler in list(log.handlers):
             log.removeHandler(handler)
             handler.close()

@@ -88,7 +88,8 @@ def load_checkpoint(path):
     Raises:
         UserError: If the file is missing or damaged.
     """
-    import nets.registration.hypermorph  # noqa: F401 - registers the classes
+    import nets.legacy
+    import nets.registration.hypermorph  # noqa: F401 - both register their classes
 
     try:
         return keras.models.load_model(path)

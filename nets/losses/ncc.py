@@ -23,15 +23,17 @@ def ncc_loss(fixed, moved, window=9, epsilon=1e-5):
     Returns:
         Tensor `(batch,)` from -1 (equal up to local gain and offset) to 0.
     """
+    fixed, moved = ops.convert_to_tensor(fixed), ops.convert_to_tensor(moved)
     rank = len(fixed.shape) - 2
-    count = ops.cast(window, "float32") ** rank * fixed.shape[-1]
+    window = ops.cast(window, "float32")
+    count = window**rank * fixed.shape[-1]
     if len(count.shape):
         count = ops.reshape(count, [-1] + [1] * rank)
     products = [fixed, moved, fixed * fixed, moved * moved, fixed * moved]
     maps = [ops.sum(product, axis=-1) for product in products]
     batch = ops.shape(maps[0])[0]
     stacked = ops.concatenate(maps, axis=0)[..., None]
-    widths = ops.tile(window, [len(maps)]) if len(ops.shape(window)) else window
+    widths = ops.tile(window, [len(maps)]) if len(window.shape) else window
     sums = ops.reshape(box_sum(stacked, widths), (len(maps), batch, *ops.shape(maps[0])[1:]))
     sum_f, sum_m, sum_ff, sum_mm, sum_fm = (sums[index] for index in range(len(maps)))
     cross = ops.maximum(sum_fm - sum_f * sum_m / count, epsilon)

@@ -26,7 +26,7 @@ def nmi_loss(fixed, moved, bins=32, max_bins=None, epsilon=1e-7):
         ValueError: If `bins` is a tensor and `max_bins` is missing.
     """
     if max_bins is None:
-        if len(ops.shape(bins)):
+        if getattr(bins, "shape", ()):
             raise ValueError("nmi_loss needs `max_bins` where `bins` is a tensor. Received: max_bins=None")
         max_bins = int(bins)
     bins = ops.reshape(ops.cast(bins, "float32"), (-1, 1, 1))

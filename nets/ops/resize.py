@@ -29,7 +29,7 @@ def resize(volume, factor):
         return volume
     matrices = []
     for size in ops.shape(volume)[1:-1]:
-        new = int(size * factor) if isinstance(size, int) else ops.cast(size * factor, "int32")
+        new = int(size * factor) if isinstance(size, int) else ops.cast(ops.cast(size, "float64") * factor, "int32")
         matrices.append(_interpolation_matrix(size, new, volume.dtype))
     return apply_along_axes(volume, matrices)
 

@@ -40,6 +40,8 @@ def registration_outputs(moving, fixed, velocity, integration_steps, velocity_re
 class RegistrationModel(keras.Model):
     """What VoxelMorph and HyperMorph share: the training step's loss, and its parts as metrics."""
 
+    hyper_parameters = ()
+
     def prepare_training(self, objective):
         self.objective = objective
         names = ["similarity", "smoothness"] + ["overlap"] * bool(objective.labels)
@@ -63,6 +65,8 @@ class RegistrationModel(keras.Model):
         return {}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        # PyTorch's train_on_batch hands the loss NumPy arrays.
+        x, y = (keras.tree.map_structure(keras.ops.convert_to_tensor, part) if part else None for part in (x, y))
         parts = self.objective(x["fixed"], y_pred, y, self.hyper_values(x), self.hyper_highest())
         for tracker in self.trackers:
             tracker.update_state(parts[tracker.name])

@@ -129,7 +129,8 @@ def test_hyper_values_weigh_the_loss(rng):
 
     def parts(lam, gamma):
         hyper = {"lambda": np.array([lam], "float32"), "gamma": np.array([gamma], "float32")}
-        values = objective(x["fixed"], outputs, labels, hyper)
+        tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, (x["fixed"], outputs, labels, hyper))
+        values = objective(*tensors)
         return {name: float(value[0]) for name, value in values.items()}
 
     p = parts(1.0, 0.3)

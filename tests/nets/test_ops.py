@@ -111,7 +111,7 @@ def test_gradients_equal_finite_differences(rng, rank, channels):
     def loss(v, u):
         return float(np.sum(numpy(sample(v, u)).astype("float64") * weights))
 
-    found = gradients(lambda v, u: ops.sum(sample(v, u) * weights), volume, displacement)
+    found = gradients(lambda v, u: ops.sum(sample(v, u) * ops.convert_to_tensor(weights)), volume, displacement)
     for which, gradient in enumerate(found):
         for index in [tuple(rng.integers(0, n) for n in gradient.shape) for _ in range(25)]:
             shifted = []
@@ -234,11 +234,11 @@ def test_half_precision_volumes_have_float32_coordinates(rng, dtype):
     np.testing.assert_allclose(numpy(ops.cast(moved, "float32")), expected, atol=2e-3)
 
     def total(v, u):
-        return ops.sum(ops.cast(sample(ops.cast(v, dtype), u), "float32") * volume)
+        return ops.sum(ops.cast(sample(ops.cast(v, dtype), u), "float32") * ops.convert_to_tensor(volume))
 
     for half, full in zip(
         gradients(total, volume, displacement),
-        gradients(lambda v, u: ops.sum(sample(v, u) * volume), volume, displacement),
+        gradients(lambda v, u: ops.sum(sample(v, u) * ops.convert_to_tensor(volume)), volume, displacement),
         strict=True,
     ):
         np.testing.assert_allclose(half, full, atol=1e-2)
@@ -262,7 +262,7 @@ def test_gradients_through_integration_equal_finite_differences(rng, rank):
     def loss(v):
         return float(np.sum(numpy(integrate_velocity(v, 3)).astype("float64") * weights))
 
-    (gradient,) = gradients(lambda v: ops.sum(integrate_velocity(v, 3) * weights), velocity)
+    (gradient,) = gradients(lambda v: ops.sum(integrate_velocity(v, 3) * ops.convert_to_tensor(weights)), velocity)
     for index in [tuple(rng.integers(0, n) for n in gradient.shape) for _ in range(20)]:
         ends = []
         for step in (5e-3, -5e-3):

@@ -61,7 +61,10 @@ def test_matrices_compose_like_their_displacements(rng):
     shape = (12, 13, 14)
     matrix = affine_to_displacement(compose(first, second), shape)
     fields = compose(*(affine_to_displacement(one, shape) for one in (first, second)))
-    mixed = [compose(first, affine_to_displacement(second, shape)), compose(affine_to_displacement(first, shape), second)]
+    mixed = [
+        compose(first, affine_to_displacement(second, shape)),
+        compose(affine_to_displacement(first, shape), second),
+    ]
     for field in (fields, *mixed):
         # The displacement is clamped where the second transform leads out of the grid.
         np.testing.assert_allclose(numpy(field)[:, 4:-4, 4:-4, 4:-4], numpy(matrix)[:, 4:-4, 4:-4, 4:-4], atol=1e-3)

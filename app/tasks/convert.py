@@ -1,0 +1,161 @@
+"""Task `convert`: bring an official VoxelMorph or HyperMorph `.h5` file here."""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pydantic
+
+from app.config import TaskConfig, config_text
+from app.data.checks import check_image
+from app.data.official import read_official
+from app.errors import UserError, list_problems
+from app.files import write_json
+from app.quiet import import_keras
+from app.tasks.hypermorph_config import HyperConfig
+from app.training.contract import Contract
+from app.training.run_folder import RunFolder, log
+
+# Above float32's rounding through a whole network, far below what an eye or a Dice can see.
+LARGEST_DIFFERENCE = 1e-3
+
+
+class ConvertConfig(TaskConfig):
+    """Config of the task.
+
+    The official packages normalise nothing: `low_percentile` and `high_percentile` tell how
+    `register` and the SavedModel shall bring images to [0, 1] before they reach the network.
+    """
+
+    task: Literal["convert"] = "convert"
+    file: Path
+    verify: bool = False
+    moving: Path | None = None
+    fixed: Path | None = None
+    spacing_mm: float = pydantic.Field(1.0, gt=0)
+    low_percentile: float = pydantic.Field(0.0, ge=0, le=100)
+    high_percentile: float = pydantic.Field(100.0, ge=0, le=100)
+    hyper: list[HyperConfig] = [HyperConfig()]
+
+
+CONFIG = ConvertConfig
+
+
+def run(config, dry_run=False):
+    """Convert, and write `model.keras`, its contract and a SavedModel.
+
+    Args:
+        config: `ConvertConfig`.
+        dry_run: Check and print only.
+
+    Raises:
+        UserError: If the file, its architecture or an image is wrong.
+    """
+    folder = RunFolder(config.output)
+    folder.check(config, ("output",))
+    class_name, options, weights = read_official(config.file)
+    pair = _read_pair(config, len(options.get("inshape", ())))
+    keras = import_keras()
+
+    from nets.legacy import OfficialVoxelMorph, load_official_weights, read_architecture
+
+    try:
+        architecture = read_architecture(class_name, options)
+    except ValueError as error:
+        raise UserError(
+            f"{config.file}: this architecture cannot be converted; found {error}; convertible are VxmDense, "
+            "HyperVxmDense and VxmDenseSemiSupervisedSeg of VoxelMorph 0.2"
+        ) from None
+    if architecture.hyper and len(config.hyper) != architecture.hyper:
+        raise UserError(
+            f"hyper: {len(config.hyper)} named, but {config.file} has {architecture.hyper} hyper-parameters; "
+            "name each of them, in the order of the file's input"
+        )
+    if pair and pair[0].shape[:-1] != architecture.shape:
+        raise UserError(
+            f"{config.moving}: shape {pair[0].shape[:-1]}, but the original takes {architecture.shape} alone; "
+            "crop or pad the images to it, or leave moving and fixed out to verify on random ones"
+        )
+    keras.utils.set_random_seed(config.seed)
+    hyper = [one.model_dump() for one in config.hyper] if architecture.hyper else []
+    model = OfficialVoxelMorph(architecture, hyper)
+    try:
+        load_official_weights(model, weights)
+    except ValueError as error:
+        raise UserError(f"{config.file}: its weights do not fit its own config: {error}; the file is damaged") from None
+    print(f"found {class_name}: {_describe(architecture)}; {model.count_params():,} parameters")
+    if dry_run:
+        print(config_text(config) + "dry run: nothing was written")
+        return
+    _convert(config, folder, model, class_name, pair)
+
+
+def _convert(config, folder, model, class_name, pair):
+    from app.export.saved_model import export_model
+    from app.export.verify_official import compare_with_original, seeded_pair
+    from app.reporting.convert_report import write_report
+    from app.training.callbacks import save_model
+
+    architecture = model.architecture
+    outputs, differences = None, {}
+    if config.verify:
+        pair = pair or seeded_pair(architecture.shape, config.seed)
+        outputs, differences = compare_with_original(model, config.file, class_name, *pair)
+        worst = max(differences.values())
+        print(f"largest difference from VoxelMorph 0.2: {worst:.1e}")
+        if not worst <= LARGEST_DIFFERENCE:
+            raise RuntimeError(f"the converted model differs from the original: {differences}")
+    folder.open(config)
+    contract = Contract(
+        config.low_percentile,
+        config.high_percentile,
+        list(architecture.shape),
+        [config.spacing_mm] * len(architecture.shape),
+        {one.name: [one.low, one.high] for one in model.hyper_parameters},
+        {},
+        {},
+    )
+    save_model(model, folder.model)
+    contract.write(folder.contract)
+    exported, difference = export_model(model, contract, folder.path / "saved_model")
+    measures = {
+        "class": class_name,
+        "parameters": model.count_params(),
+        "saved_model_difference": difference,
+        "difference_from_original": differences,
+        "architecture": dataclasses.asdict(architecture),
+    }
+    write_json(folder.path / "metrics.json", measures)
+    log(f"model: {folder.model}; use it with the tasks register, evaluate and export")
+    log(f"SavedModel: {exported}, difference {difference:.1e} in a process that imports TensorFlow alone")
+    log(f"report: {write_report(config, folder, measures, pair if outputs else None, outputs)}")
+
+
+def _read_pair(config, rank):
+    """Moving and fixed image in [0, 1], `(*shape, 1)`, or None."""
+    if (config.moving is None) != (config.fixed is None):
+        raise UserError("moving and fixed: one is missing; give both, or none to verify on random images")
+    if config.moving is None:
+        return None
+    problems, pair = [], []
+    for path in (config.moving, config.fixed):
+        volume, found = check_image(path, rank)
+        problems += found
+        if not found:
+            low, high = np.percentile(volume.array, (config.low_percentile, config.high_percentile))
+            pair.append(np.clip((volume.array - low) / max(high - low, 1e-9), 0, 1).astype("float32")[..., None])
+    list_problems(problems)
+    return pair
+
+
+def _describe(a):
+    parts = [
+        f"shape {'x'.join(map(str, a.shape))}",
+        f"velocity at 1/{a.velocity_resolution}",
+        f"{a.integration_steps} integration steps at 1/{a.integration_resolution}"
+        if a.integration_steps
+        else "no integration",
+    ]
+    parts += ["bidirectional"] * a.bidirectional + ["probabilistic (its mean is taken)"] * a.probabilistic
+    return ", ".join(parts + ([f"hyper-parameters: {a.hyper}"] if a.hyper else []))

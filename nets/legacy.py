@@ -1,0 +1,320 @@
+"""Official VoxelMorph (TensorFlow) models: their constructor's options, their network, their weights."""
+
+import dataclasses
+import math
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from nets.layers import CropLike, HyperConvFull, IntegrateVelocity, PadToMultiple, ResizeField, SpatialTransformer
+from nets.registration.hyper_parameter import HyperParameter
+from nets.registration.objective import Objective
+from nets.registration.voxelmorph import RegistrationModel, image_input
+from nets.unet import DECODER, ENCODER, FINAL, unet
+
+# Options of VoxelMorph's constructors that change nothing in what the network computes.
+SILENT = {"name", "metadata", "reg_field", "nb_labels", "seg_resolution", "seg_downsize", "bidir_labels"}
+ONE = {"src_feats", "trg_feats"}
+NONE = {"input_model", "hyp_model"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """What an official model's options mean.
+
+    Args:
+        shape: Spatial shape of training.
+        encoder: Widths of each level down, a list a level.
+        decoder: Widths of each level up.
+        final: Widths of the last convolutions.
+        velocity_resolution: Voxel size of the predicted velocity, in voxels of the images.
+        integration_resolution: Voxel size during integration.
+        integration_steps: Squarings; 0 takes the prediction as displacement.
+        bidirectional: Whether the fixed image is warped too.
+        probabilistic: Whether a log-variance of the velocity is predicted.
+        fill_value: Value outside of the image; None repeats the edge.
+        hyper: Number of hyper-parameters; 0 without hypernetwork.
+        hyper_depth: Layers of the hypernetwork.
+        hyper_units: Their width.
+    """
+
+    shape: tuple
+    encoder: tuple
+    decoder: tuple
+    final: tuple
+    velocity_resolution: int = 1
+    integration_resolution: int = 2
+    integration_steps: int = 7
+    bidirectional: bool = False
+    probabilistic: bool = False
+    fill_value: float | None = None
+    hyper: int = 0
+    hyper_depth: int = 6
+    hyper_units: int = 128
+
+
+def read_architecture(class_name, config):
+    """The architecture that a file's own config describes.
+
+    Args:
+        class_name: Name of the class in the file: `VxmDense`, `HyperVxmDense` or
+            `VxmDenseSemiSupervisedSeg` (whose registration network is a `VxmDense`).
+        config: Dict of the constructor's arguments, deprecated ones included.
+
+    Returns:
+        `Architecture`.
+
+    Raises:
+        ValueError: If the class or an option is not known, or an option has a value that
+            cannot be represented; the message names what was found.
+    """
+    known = ("VxmDense", "HyperVxmDense", "VxmDenseSemiSupervisedSeg")
+    if class_name not in known:
+        raise ValueError(f"class {class_name}: not one of {', '.join(known)}")
+    left = {key: value for key, value in config.items() if key not in SILENT}
+    ones = {key: left.pop(key, 1) for key in ONE}
+    problems = [f"{key}={value!r}: only 1 can be represented" for key, value in ones.items() if value != 1]
+    problems += [f"{key}: a model within a model cannot be represented" for key in NONE if left.pop(key, None)]
+    shape = tuple(left.pop("inshape", ()))
+    if len(shape) not in (2, 3):
+        problems.append(f"inshape={list(shape)}: two or three axes are expected")
+    try:
+        encoder, decoder, final = _widths(left)
+    except ValueError as error:
+        problems.append(str(error))
+    velocity = left.pop("svf_resolution", 1)
+    velocity = 2 if left.pop("unet_half_res", False) else velocity
+    integration = left.pop("int_resolution", 2)
+    integration = left.pop("int_downsize", None) or integration
+    for name, value in (("svf_resolution", velocity), ("int_resolution", integration)):
+        if value not in (1, 2, 4, 8):
+            problems.append(f"{name}={value!r}: only 1, 2, 4 and 8 can be represented")
+    steps = left.pop("int_steps", 7)
+    hyper = left.pop("nb_hyp_params", 1) if class_name == "HyperVxmDense" else 0
+    found = {
+        "integration_steps": steps,
+        "bidirectional": bool(left.pop("bidir", False)),
+        "probabilistic": bool(left.pop("use_probs", False)),
+        "fill_value": left.pop("fill_value", None),
+        "hyper": hyper,
+        "hyper_depth": left.pop("nb_hyp_layers", 6),
+        "hyper_units": left.pop("nb_hyp_units", 128),
+    }
+    problems += [f"{key}={value!r}: unknown option" for key, value in left.items()]
+    if problems:
+        raise ValueError("; ".join(sorted(problems)))
+    return Architecture(
+        shape,
+        encoder,
+        decoder,
+        final,
+        velocity_resolution=velocity,
+        # Without integration VoxelMorph takes the prediction as it is, at its own resolution.
+        integration_resolution=integration if steps else velocity,
+        **found,
+    )
+
+
+def _widths(config):
+    """Encoder, decoder and final widths, the first two a tuple a level."""
+    features = config.pop("nb_unet_features", None)
+    old = (config.pop("enc_nf", None), config.pop("dec_nf", None))
+    features = old if features is None and all(old) else features
+    levels, multiple = config.pop("nb_unet_levels", None), config.pop("unet_feat_mult", 1)
+    repeats = config.pop("nb_unet_conv_per_level", 1)
+    if features is None:
+        features = (ENCODER, (*DECODER, *FINAL))
+    elif isinstance(features, int):
+        if not levels:
+            raise ValueError(f"nb_unet_features={features}: nb_unet_levels is missing")
+        widths = np.round(features * multiple ** np.arange(levels)).astype(int)
+        features = (np.repeat(widths[:-1], repeats), np.repeat(widths[::-1], repeats))
+    down, up = ([int(width) for width in part] for part in features)
+    if len(down) % repeats or len(up) < len(down):
+        raise ValueError(f"nb_unet_features={[down, up]}: does not divide into levels of {repeats} convolutions")
+
+    def by_level(widths):
+        return tuple(tuple(widths[first : first + repeats]) for first in range(0, len(widths), repeats))
+
+    return by_level(down), by_level(up[: len(down)]), tuple(up[len(down) :])
+
+
+@keras.saving.register_keras_serializable(package="kerasmorph")
+class OfficialVoxelMorph(RegistrationModel):
+    """The network of VoxelMorph 0.2's `VxmDense` or `HyperVxmDense`, layer for layer.
+
+    Any image size is accepted; at sizes that the original accepts the answers are its own.
+    Where the original draws the velocity from a distribution, its mean is taken.
+
+    Args:
+        architecture: `Architecture`, or the dict of its arguments.
+        hyper: `HyperParameter`s, or dicts of their arguments, one a column of the `hyper`
+            input; lambda by default where there is one.
+        objective: `Objective` for further training, or the dict of its arguments.
+
+    Input shape:
+        Dict: `moving`, `fixed`, tensors `(batch, i, j[, k], 1)`, and `hyper` where the
+        original has a hypernetwork.
+
+    Output shape:
+        Dict: `moved`, `displacement`, `velocity` (before integration); `moved_fixed` and
+        `inverse_displacement` where it is bidirectional, `log_variance` where probabilistic.
+
+    Raises:
+        ValueError: If the hyper-parameters are not as many as the architecture has.
+
+    Example:
+
+    >>> model = OfficialVoxelMorph(read_architecture("VxmDense", config))
+    >>> load_official_weights(model, weights)
+
+    Reference:
+        - Balakrishnan et al., VoxelMorph, 2019; Hoopes et al., HyperMorph, 2021.
+    """
+
+    def __init__(self, architecture, hyper=None, objective=None, **kwargs):
+        a = Architecture(**architecture) if isinstance(architecture, dict) else architecture
+        given = [{"name": "lambda"}] if hyper is None and a.hyper == 1 else hyper or []
+        hyper = [HyperParameter(**one) if isinstance(one, dict) else one for one in given]
+        if len(hyper) != a.hyper:
+            raise ValueError(f"The model has {a.hyper} hyper-parameters. Received: {[one.name for one in hyper]}")
+        rank = len(a.shape)
+        inputs = {"moving": image_input(rank, "moving"), "fixed": image_input(rank, "fixed")}
+        conditioning = None
+        if a.hyper:
+            conditioning = inputs["hyper"] = keras.Input(shape=(a.hyper,), name="hyper")
+            for layer in range(a.hyper_depth):
+                conditioning = layers.Dense(a.hyper_units, activation="relu", name=f"hyper_{layer}")(conditioning)
+        super().__init__(inputs=inputs, outputs=_graph(a, inputs, conditioning), **kwargs)
+        self.architecture = a
+        self.hyper_parameters = tuple(hyper)
+        self.prepare_training(Objective(**objective) if isinstance(objective, dict) else objective or Objective())
+
+    def hyper_values(self, x):
+        return {one.name: x["hyper"][:, column] for column, one in enumerate(self.hyper_parameters)}
+
+    def hyper_highest(self):
+        return {one.name: one.high for one in self.hyper_parameters}
+
+    def get_config(self):
+        return {
+            "architecture": dataclasses.asdict(self.architecture),
+            "hyper": [dataclasses.asdict(one) for one in self.hyper_parameters],
+            "objective": dataclasses.asdict(self.objective),
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**config)
+
+
+def _graph(a, inputs, conditioning):
+    rank = len(a.shape)
+    plain = (layers.Conv2D, layers.Conv3D)[rank - 2]
+
+    def convolve(x, filters, name, kernel_initializer="he_normal"):
+        if conditioning is None:
+            return plain(filters, 3, padding="same", kernel_initializer=kernel_initializer, name=name)(x)
+        return HyperConvFull(filters, kernel_initializer=kernel_initializer, name=name)(x, conditioning)
+
+    def last(name, stddev, bias):
+        # Never generated, in the original either; named by what it predicts.
+        small = keras.initializers.RandomNormal(stddev=stddev)
+        bias = keras.initializers.Constant(bias)
+        return plain(
+            rank, 3, padding="same", kernel_initializer=small, bias_initializer=bias, name=name, dtype="float32"
+        )
+
+    moving, fixed = inputs["moving"], inputs["fixed"]
+    x = layers.Concatenate(name="pair")([moving, fixed])
+    x = PadToMultiple(2 ** len(a.encoder), name="pad")(x)
+    x = unet(x, convolve, a.encoder, a.decoder, a.final, a.velocity_resolution)
+    velocity = last("velocity_conv", 1e-5, 0.0)(x)
+    outputs = {}
+    if a.probabilistic:
+        outputs["log_variance"] = last("log_variance_conv", 1e-10, -10.0)(x)
+    velocity = ResizeField(a.velocity_resolution / a.integration_resolution, name="velocity")(velocity)
+
+    def follow(velocity, image, prefix):
+        field = IntegrateVelocity(a.integration_steps, name=f"{prefix}integrate")(velocity)
+        if a.integration_steps:
+            field = ResizeField(a.integration_resolution, name=f"{prefix}resize")(field)
+        field = CropLike(name=f"{prefix}displacement", dtype="float32")(field, image)
+        return field, SpatialTransformer(fill_value=a.fill_value, name=f"{prefix}moved")(image, field)
+
+    outputs["velocity"] = velocity
+    outputs["displacement"], outputs["moved"] = follow(velocity, moving, "")
+    if a.bidirectional:
+        back = layers.Rescaling(-1.0, name="negative_velocity", dtype="float32")(velocity)
+        outputs["inverse_displacement"], outputs["moved_fixed"] = follow(back, fixed, "inverse_")
+    return outputs
+
+
+def official_names(architecture):
+    """Name of each of our layers that has weights, and the end of the original's name for it.
+
+    Args:
+        architecture: `Architecture`.
+
+    Returns:
+        Dict of strings.
+    """
+    a = architecture
+    names = {f"hyper_{layer}": f"hyp_dense_{layer + 1}" for layer in range(a.hyper_depth if a.hyper else 0)}
+    for part, short, widths in (("encoder", "enc", a.encoder), ("decoder", "dec", a.decoder[::-1])):
+        for level, level_widths in enumerate(widths):
+            for index in range(len(level_widths)):
+                ours = f"{part}_{level}" if len(level_widths) == 1 else f"{part}_{level}_{index}"
+                names[ours] = f"unet_{short}_conv_{level}_{index}"
+    names |= {f"final_{index}": f"unet_dec_final_conv_{index}" for index in range(len(a.final))}
+    names["velocity_conv"] = "flow"
+    return names | ({"log_variance_conv": "log_sigma"} if a.probabilistic else {})
+
+
+def load_official_weights(model, weights):
+    """Put an official file's weights into the model.
+
+    Args:
+        model: `OfficialVoxelMorph`.
+        weights: Dict from the original's layer name to a dict from weight name to array.
+
+    Raises:
+        ValueError: If a layer is missing, a shape differs or a layer with weights is left
+            over; all such are named.
+    """
+    problems, used = [], set()
+    for ours, end in official_names(model.architecture).items():
+        found = [name for name in weights if name == end or name.endswith(f"_{end}")]
+        if len(found) != 1:
+            problems.append(f"layer *_{end}: {len(found)} in the file")
+            continue
+        used.update(found)
+        try:
+            _assign(model.get_layer(ours), weights[found[0]])
+        except (KeyError, ValueError) as error:
+            problems.append(f"layer {found[0]}: {error}")
+    problems += [f"layer {name}: no place for it" for name in sorted(set(weights) - used)]
+    if problems:
+        raise ValueError("; ".join(problems))
+
+
+def _assign(layer, found):
+    if isinstance(layer, HyperConvFull):
+        pairs = {
+            "hyperkernel_bias": layer.kernel,
+            "hyperkernel_kernel": layer.projection,
+            "hyperbias_bias": layer.bias,
+            "hyperbias_kernel": layer.shift,
+        }
+    else:
+        pairs = {"kernel": layer.kernel, "bias": layer.bias}
+    for name, variable in pairs.items():
+        if name not in found:
+            raise ValueError(f"has {', '.join(sorted(found))} but no {name}")
+        array = found[name]
+        same = math.prod(array.shape) == math.prod(variable.shape)
+        if not same or (array.shape != tuple(variable.shape) and name != "hyperkernel_bias"):
+            raise ValueError(f"{name} has shape {array.shape}, expected {tuple(variable.shape)}")
+        variable.assign(ops.reshape(array, variable.shape))
