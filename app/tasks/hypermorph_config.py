@@ -36,7 +36,7 @@ class NetworkConfig(Config):
 class ObjectiveConfig(Config):
     """The loss: see `nets.registration.objective.Objective`."""
 
-    similarity: Literal["ncc", "mse", "nmi"] = "ncc"
+    similarity: Literal["ncc", "mse", "nmi", "mi"] = "ncc"
     lambda_: float = pydantic.Field(0.5, ge=0, le=1, alias="lambda")
     gamma: float = pydantic.Field(0.0, ge=0, le=1)
     ncc_window: float = pydantic.Field(9, ge=1)

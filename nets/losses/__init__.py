@@ -2,8 +2,9 @@
 
 from nets.losses.dice import dice_loss
 from nets.losses.gradient import gradient_penalty
+from nets.losses.mi import mi_loss
 from nets.losses.mse import mse_loss
 from nets.losses.ncc import ncc_loss
 from nets.losses.nmi import nmi_loss
 
-__all__ = ["dice_loss", "gradient_penalty", "mse_loss", "ncc_loss", "nmi_loss"]
+__all__ = ["dice_loss", "gradient_penalty", "mi_loss", "mse_loss", "ncc_loss", "nmi_loss"]

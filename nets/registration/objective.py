@@ -5,10 +5,10 @@ import math
 
 from keras import ops
 
-from nets.losses import dice_loss, gradient_penalty, mse_loss, ncc_loss, nmi_loss
+from nets.losses import dice_loss, gradient_penalty, mi_loss, mse_loss, ncc_loss, nmi_loss
 from nets.ops.sample import sample
 
-SIMILARITIES = ("ncc", "mse", "nmi")
+SIMILARITIES = ("ncc", "mse", "nmi", "mi")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Objective:
     Every hyper-parameter has a fixed value here, which a network's `hyper` input replaces.
 
     Args:
-        similarity: "ncc" (local), "mse" or "nmi" (across contrasts).
+        similarity: "ncc" (local), "mse", "nmi" (across contrasts) or "mi" (VoxelMorph's).
         lambda_: Weight of smoothness, in [0, 1].
         gamma: Weight of overlap against similarity, in [0, 1].
         ncc_window: Width of the box of the local NCC, in voxels.
@@ -82,6 +82,8 @@ class Objective:
     def _similarity(self, fixed, moved, hyper, highest):
         if self.similarity == "mse":
             return mse_loss(fixed, moved, self.image_sigma)
+        if self.similarity == "mi":
+            return mi_loss(fixed, moved)
         if self.similarity == "nmi":
             max_bins = math.ceil(highest.get("nmi_bins", self.nmi_bins))
             return nmi_loss(fixed, moved, hyper.get("nmi_bins", self.nmi_bins), max_bins)

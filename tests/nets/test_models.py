@@ -97,6 +97,7 @@ HYPERS = [
     ([HyperParameter("lambda"), HyperParameter("nmi_bins", 8, 32)], {"similarity": "nmi"}),
     ([HyperParameter("lambda"), HyperParameter("gamma")], {"labels": 2}),
     ([HyperParameter("lambda", 0.01, 0.99, "log_odds")], {"similarity": "mse"}),
+    ([HyperParameter("lambda")], {"similarity": "mi"}),
 ]
 
 

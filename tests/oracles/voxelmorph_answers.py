@@ -19,7 +19,43 @@ with tf.GradientTape() as tape:
     moved = vxm.layers.SpatialTransformer()([image, field])
     total = tf.reduce_sum(moved * other)
 gradients = tape.gradient(total, [image, field])
+matrix, other_matrix = questions["matrix"], questions["other_matrix"]
+shape = image.shape[1:-1]
+labels, other_labels = (tf.one_hot(questions[name], 4) for name in ("labels", "other_labels"))
+
+
+def gradient_of(loss):
+    with tf.GradientTape() as tape:
+        tape.watch(image)
+        value = tf.reduce_sum(loss(other, image))
+    return tape.gradient(value, image)
+
+
+def per_sample(function, *tensors):
+    return tf.stack([function(*parts) for parts in zip(*tensors, strict=True)])
+
+
+losses = {
+    "ncc": vxm.losses.NCC().loss,
+    "mse": vxm.losses.MSE().loss,
+    "mi": vxm.losses.MutualInformation().loss,
+}
 answers = {
+    **{f"{name}_gradient": gradient_of(loss) for name, loss in losses.items()},
+    "mi": losses["mi"](image, other),
+    "dice": vxm.losses.Dice().loss(labels, other_labels),
+    "smoothness_l1": vxm.losses.Grad("l1").loss(None, field),
+    "affine": per_sample(lambda m: vxm.utils.affine_to_dense_shift(m, shape), matrix),
+    "affine_warped": vxm.layers.SpatialTransformer()([image, tf.constant(matrix)]),
+    "inverse": per_sample(vxm.utils.invert_affine, matrix),
+    "affine_composed": per_sample(lambda a, b: vxm.utils.compose([a, b]), matrix, other_matrix),
+    "mixed_composed": per_sample(lambda a, b: vxm.utils.compose([a, b]), matrix, field),
+    "parameters": vxm.utils.params_to_affine_matrix(questions["parameters"]),
+    "rigid_parameters": vxm.utils.params_to_affine_matrix(questions["parameters"][:, :6]),
+    "flat_parameters": vxm.utils.params_to_affine_matrix(questions["parameters"][:, :6], ndims=2),
+    "points": vxm.utils.point_spatial_transformer([tf.constant(questions["points"]), field]),
+    "multichannel": vxm.layers.SpatialTransformer()([labels, field]),
+    "third": vxm.layers.RescaleTransform(0.3)(field),
     "linear": moved,
     "nearest": vxm.layers.SpatialTransformer(interp_method="nearest")([image, field]),
     "fill": vxm.layers.SpatialTransformer(fill_value=7.0)([image, field]),
