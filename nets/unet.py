@@ -52,25 +52,29 @@ def unet(x, convolve, encoder=ENCODER, decoder=DECODER, final=FINAL, output_reso
     pool = (layers.MaxPooling2D, layers.MaxPooling3D)[rank - 2]
     upsample = (layers.UpSampling2D, layers.UpSampling3D)[rank - 2]
 
-    def block(x, filters, name):
-        name = f"{prefix}{name}"
-        return layers.LeakyReLU(negative_slope=0.2, name=f"{name}_activation")(convolve(x, filters, name))
+    def block(x, filters, name, pooled=False):
+        x = convolve(x, filters, f"{prefix}{name}")
+        if pooled:
+            x = pool(2, name=f"{prefix}{name}_pool")(x)
+        return layers.LeakyReLU(negative_slope=0.2, name=f"{prefix}{name}_activation")(x)
 
-    def level_blocks(x, filters, name):
-        if isinstance(filters, int):
-            return block(x, filters, name)
-        several = len(filters) > 1
-        for index, width in enumerate(filters):
-            x = block(x, width, f"{name}_{index}" if several else name)
+    def level_blocks(x, filters, name, pooled=False):
+        # Where no skip connection needs the level, the pooling comes before the activation: both
+        # orders give the same numbers, and this one activates an eighth of the voxels.
+        widths = [filters] if isinstance(filters, int) else filters
+        for index, width in enumerate(widths):
+            last = index == len(widths) - 1
+            x = block(x, width, f"{name}_{index}" if len(widths) > 1 else name, pooled and last)
         return x
 
     skips = []
     for level, filters in enumerate(encoder):
         if 0 < level <= len(joined):
             x = layers.Concatenate(name=f"{prefix}encoder_{level}_join")([x, joined[level - 1]])
-        x = level_blocks(x, filters, f"encoder_{level}")
+        x = level_blocks(x, filters, f"encoder_{level}", pooled=level < left_out)
         skips.append(x)
-        x = pool(2, name=f"{prefix}encoder_{level}_pool")(x)
+        if level >= left_out:
+            x = pool(2, name=f"{prefix}encoder_{level}_pool")(x)
     for level, filters in reversed(list(enumerate(reversed(decoder)))):
         x = level_blocks(x, filters, f"decoder_{level}")
         if level >= left_out:

@@ -98,15 +98,15 @@ def compiled_components(function, count):
 
 
 def with_gradient(forward, gradients):
-    """Attach gradient kernels to a compiled function of two tensors.
+    """Attach gradient kernels to a compiled function.
 
     Args:
-        forward: Compiled function `(a, b) -> output`.
-        gradients: Pair of functions `(a, b, upstream) -> gradient`, with respect to `a`
-            and to `b`. In a graph the one that nobody asks for is pruned.
+        forward: Compiled function `(*tensors) -> output`.
+        gradients: Functions `(*tensors, upstream) -> gradient`, one with respect to each
+            tensor. In a graph those that nobody asks for are pruned.
 
     Returns:
-        A function `(a, b) -> output`, differentiable once. On backends other than
+        A function `(*tensors) -> output`, differentiable once. On backends other than
         TensorFlow `forward` itself, which they differentiate.
     """
     if keras.backend.backend() != "tensorflow":
@@ -115,10 +115,10 @@ def with_gradient(forward, gradients):
     import tensorflow as tf
 
     @tf.custom_gradient
-    def call(a, b):
+    def call(*tensors):
         def gradient(upstream):
-            return tuple(kernel(a, b, upstream) for kernel in gradients)
+            return [kernel(*tensors, upstream) for kernel in gradients]
 
-        return forward(a, b), gradient
+        return forward(*tensors), gradient
 
     return call
