@@ -8,6 +8,7 @@ import numpy as np
 from keras import layers, ops
 
 from nets.layers import CropLike, HyperConvFull, IntegrateVelocity, PadToMultiple, ResizeField, SpatialTransformer
+from nets.precision import layers_in
 from nets.registration.hyper_parameter import HyperParameter
 from nets.registration.objective import Objective
 from nets.registration.voxelmorph import RegistrationModel, image_input
@@ -152,6 +153,7 @@ class OfficialVoxelMorph(RegistrationModel):
         hyper: `HyperParameter`s, or dicts of their arguments, one a column of the `hyper`
             input; lambda by default where there is one.
         objective: `Objective` for further training, or the dict of its arguments.
+        precision: "float32", or "bfloat16" for the convolutions alone.
 
     Input shape:
         Dict: `moving`, `fixed`, tensors `(batch, i, j[, k], 1)`, and `hyper` where the
@@ -173,21 +175,22 @@ class OfficialVoxelMorph(RegistrationModel):
         - Balakrishnan et al., VoxelMorph, 2019; Hoopes et al., HyperMorph, 2021.
     """
 
-    def __init__(self, architecture, hyper=None, objective=None, **kwargs):
+    def __init__(self, architecture, hyper=None, objective=None, precision="float32", **kwargs):
         a = Architecture(**architecture) if isinstance(architecture, dict) else architecture
         given = [{"name": "lambda"}] if hyper is None and a.hyper == 1 else hyper or []
         hyper = [HyperParameter(**one) if isinstance(one, dict) else one for one in given]
         if len(hyper) != a.hyper:
             raise ValueError(f"The model has {a.hyper} hyper-parameters. Received: {[one.name for one in hyper]}")
-        rank = len(a.shape)
-        inputs = {"moving": image_input(rank, "moving"), "fixed": image_input(rank, "fixed")}
-        conditioning = None
-        if a.hyper:
-            conditioning = inputs["hyper"] = keras.Input(shape=(a.hyper,), name="hyper")
-            for layer in range(a.hyper_depth):
-                conditioning = layers.Dense(a.hyper_units, activation="relu", name=f"hyper_{layer}")(conditioning)
-        super().__init__(inputs=inputs, outputs=_graph(a, inputs, conditioning), **kwargs)
+        with layers_in(precision):
+            inputs = {name: image_input(len(a.shape), name) for name in ("moving", "fixed")}
+            conditioning = None
+            if a.hyper:
+                conditioning = inputs["hyper"] = keras.Input(shape=(a.hyper,), name="hyper")
+                for layer in range(a.hyper_depth):
+                    conditioning = layers.Dense(a.hyper_units, activation="relu", name=f"hyper_{layer}")(conditioning)
+            super().__init__(inputs=inputs, outputs=_graph(a, inputs, conditioning), **kwargs)
         self.architecture = a
+        self.precision = precision
         self.hyper_parameters = tuple(hyper)
         self.prepare_training(Objective(**objective) if isinstance(objective, dict) else objective or Objective())
 
@@ -202,6 +205,7 @@ class OfficialVoxelMorph(RegistrationModel):
             "architecture": dataclasses.asdict(self.architecture),
             "hyper": [dataclasses.asdict(one) for one in self.hyper_parameters],
             "objective": dataclasses.asdict(self.objective),
+            "precision": self.precision,
             "name": self.name,
         }
 

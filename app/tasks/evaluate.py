@@ -21,6 +21,7 @@ class EvaluateConfig(TaskConfig):
     task: Literal["evaluate"] = "evaluate"
     model: Path
     data: CohortConfig
+    precision: Literal["float32", "bfloat16"] | None = None
     subjects: Literal["train", "validate", "test", "all"] = "test"
     hyper: list[dict[str, float]] = pydantic.Field([{}], min_length=1)
 
@@ -73,7 +74,7 @@ def _evaluate(config, folder, model_file, contract, values, data, summary, names
     from app.reporting.hypermorph_report import SIMULATED, write_report
     from app.training.train import load_checkpoint
 
-    model = load_checkpoint(model_file)
+    model = load_checkpoint(model_file, config.precision)
     cache = SubjectCache(data, summary.shape, summary.structures)
     rows = evaluate_pairs(model, pairs, cache, values, summary.spacing_mm, surfaces=True)
     means = summarise(rows)

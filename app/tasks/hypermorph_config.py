@@ -21,6 +21,7 @@ class NetworkConfig(Config):
     final: list[int] = [32, 16, 16]
     velocity_resolution: Literal[1, 2] = 2
     integration_steps: int = pydantic.Field(7, ge=0, le=12)
+    precision: Literal["float32", "bfloat16"] = "float32"
 
     @pydantic.model_validator(mode="after")
     def _widths_fit(self):
@@ -60,11 +61,18 @@ class TrainingConfig(Config):
     epochs: int = pydantic.Field(20, ge=1)
     steps: int = pydantic.Field(100, ge=1)
     batch_size: int = pydantic.Field(1, ge=1)
+    replicas: int = pydantic.Field(1, ge=1)
     hyper_per: Literal["batch", "sample"] = "sample"
     learning_rate: float = pydantic.Field(1.0e-3, gt=0)
     decay: bool = True
     validate_every: int = pydantic.Field(5, ge=1)
     validate_pairs: int = pydantic.Field(5, ge=1)
+
+    @pydantic.model_validator(mode="after")
+    def _batch_divides(self):
+        if self.batch_size % self.replicas:
+            raise ValueError(f"batch_size {self.batch_size} does not divide into {self.replicas} replicas")
+        return self
 
 
 class EvaluationConfig(Config):

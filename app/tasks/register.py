@@ -18,13 +18,15 @@ from app.training.run_folder import RunFolder, log
 
 
 class RegisterConfig(TaskConfig):
-    """Config of the task: two images on one grid, a model, hyper-parameter values by name."""
+    """Config of the task: two images on one grid, a model, hyper-parameter values by name;
+    `precision` other than that of training, if one is wanted."""
 
     task: Literal["register"] = "register"
     moving: Path
     fixed: Path
     model: Path
     hyper: dict[str, float] = {}
+    precision: Literal["float32", "bfloat16"] | None = None
     moving_labels: Path | None = None
     fixed_labels: Path | None = None
 
@@ -77,7 +79,7 @@ def _register(config, folder, model_file, contract, hyper, volumes):
     from nets.ops import jacobian_determinant, sample
     from nets.ops.intensity import to_unit_range
 
-    model = load_checkpoint(model_file)
+    model = load_checkpoint(model_file, config.precision)
     moving, fixed = volumes["moving"], volumes["fixed"]
     rule = (contract.low_percentile, contract.high_percentile)
     prepared = [

@@ -4,6 +4,7 @@ import keras
 
 from app.errors import UserError
 from app.training.callbacks import Checkpoint, Progress, ValidateOverHyper
+from app.training.devices import replicated
 from app.training.run_folder import log
 
 
@@ -27,6 +28,14 @@ def train(build, pairs, config, folder, measure=None):
     Raises:
         UserError: If the checkpoint is damaged.
     """
+    with replicated(config.replicas):
+        model, history = _train(build, pairs, config, folder, measure)
+    if config.replicas > 1:  # what follows runs on one device
+        model = load_checkpoint(folder.checkpoints / "last.keras")
+    return model, history
+
+
+def _train(build, pairs, config, folder, measure):
     last = folder.checkpoints / "last.keras"
     if last.is_file():
         model = load_checkpoint(last)
@@ -76,11 +85,12 @@ def optimizer(config):
     return keras.optimizers.Adam(decay if config.decay else config.learning_rate)
 
 
-def load_checkpoint(path):
+def load_checkpoint(path, precision=None):
     """Load a `.keras` file of this project.
 
     Args:
         path: File.
+        precision: "float32" or "bfloat16"; None takes that of training.
 
     Returns:
         The model, compiled as it was saved.
@@ -90,9 +100,10 @@ def load_checkpoint(path):
     """
     import nets.legacy
     import nets.registration.hypermorph  # noqa: F401 - both register their classes
+    from nets.precision import in_precision
 
     try:
-        return keras.models.load_model(path)
+        return in_precision(keras.models.load_model(path), precision)
     except Exception as error:  # zip, h5py, json and Keras raise their own kinds
         reason = " ".join(str(error).split())[:160]
         raise UserError(

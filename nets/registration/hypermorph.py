@@ -7,6 +7,7 @@ import keras
 from nets import unet as widths
 from nets.hypernetwork import Hypernetwork
 from nets.layers import GENERATORS
+from nets.precision import layers_in
 from nets.registration.hyper_parameter import HyperParameter
 from nets.registration.objective import Objective
 from nets.registration.velocity import velocity_network
@@ -36,6 +37,7 @@ class HyperMorph(RegistrationModel):
         final: Filters of the last convolutions.
         velocity_resolution: 1, or 2 for half resolution.
         integration_steps: Squarings of the integration.
+        precision: "float32", or "bfloat16" for the convolutions alone; fields stay float32.
 
     Input shape:
         Dict: two tensors `(batch, i, j[, k], 1)`, any size, intensities in [0, 1], and
@@ -72,6 +74,7 @@ class HyperMorph(RegistrationModel):
         final=widths.FINAL,
         velocity_resolution=2,
         integration_steps=7,
+        precision="float32",
         **kwargs,
     ):
         objective = Objective(**objective) if isinstance(objective, dict) else objective or Objective()
@@ -86,21 +89,28 @@ class HyperMorph(RegistrationModel):
         if not names or len(set(names)) != len(names):
             raise ValueError(f"Expected one or several different hyper-parameters. Received: {names}")
 
-        moving, fixed = image_input(rank, "moving"), image_input(rank, "fixed")
-        hyper_input = keras.Input(shape=(len(hyper),), name="hyper")
-        conditioning = Hypernetwork(
-            [one.low for one in hyper], [one.high for one in hyper], units, depth, name="hypernetwork"
-        )(hyper_input)
+        hypernetwork = Hypernetwork(
+            [one.low for one in hyper],
+            [one.high for one in hyper],
+            units,
+            depth,
+            name="hypernetwork",
+            dtype="float32",
+        )
 
-        def convolve(x, filters, name, kernel_initializer="he_normal"):
-            layer = GENERATORS[generator](filters, kernel_initializer=kernel_initializer, name=name)
+        def convolve(x, filters, name, kernel_initializer="he_normal", dtype=None):
+            layer = GENERATORS[generator](filters, kernel_initializer=kernel_initializer, name=name, dtype=dtype)
             return layer(x, conditioning)
 
         network = velocity_network(features)
-        velocity = network(moving, fixed, convolve, encoder, decoder, final, velocity_resolution)
-        outputs = registration_outputs(moving, fixed, velocity, integration_steps, velocity_resolution)
-        inputs = {"moving": moving, "fixed": fixed, "hyper": hyper_input}
-        super().__init__(inputs=inputs, outputs=outputs, **kwargs)
+        with layers_in(precision):
+            moving, fixed = image_input(rank, "moving"), image_input(rank, "fixed")
+            hyper_input = keras.Input(shape=(len(hyper),), name="hyper")
+            conditioning = hypernetwork(hyper_input)
+            velocity = network(moving, fixed, convolve, encoder, decoder, final, velocity_resolution)
+            outputs = registration_outputs(moving, fixed, velocity, integration_steps, velocity_resolution)
+            inputs = {"moving": moving, "fixed": fixed, "hyper": hyper_input}
+            super().__init__(inputs=inputs, outputs=outputs, **kwargs)
         self.hyper_parameters = tuple(hyper)
         self.arguments = {
             "rank": rank,
@@ -113,6 +123,7 @@ class HyperMorph(RegistrationModel):
             "final": list(final),
             "velocity_resolution": velocity_resolution,
             "integration_steps": integration_steps,
+            "precision": precision,
         }
         self.prepare_training(objective)
 

@@ -20,7 +20,7 @@ def velocity_from_images(moving, fixed, convolve, encoder, decoder, final, resol
     Args:
         moving: Keras tensor `(batch, i, j[, k], 1)`.
         fixed: Keras tensor of the same shape.
-        convolve: Function `(x, filters, name, kernel_initializer) -> x`.
+        convolve: Function `(x, filters, name, kernel_initializer, dtype) -> x`.
         encoder, decoder, final: Widths, as for `nets.unet.unet`.
         resolution: 1, or 2 for a velocity at half the images' resolution.
 
@@ -46,7 +46,7 @@ def velocity_from_forces(moving, fixed, convolve, encoder, decoder, final, resol
     Args:
         moving: Keras tensor `(batch, i, j[, k], 1)`.
         fixed: Keras tensor of the same shape.
-        convolve: Function `(x, filters, name, kernel_initializer) -> x`.
+        convolve: Function `(x, filters, name, kernel_initializer, dtype) -> x`.
         encoder, decoder, final: Widths as for VoxelMorph's network; levels finer than the
             velocity are left out.
         resolution: 1, or 2 for a velocity at half the images' resolution.
@@ -90,7 +90,8 @@ def velocity_from_forces(moving, fixed, convolve, encoder, decoder, final, resol
 def _velocity(x, convolve, rank, prefix):
     # A new initialiser each time: it draws its seed when it is made, after the user has set one.
     small = keras.initializers.RandomNormal(stddev=1e-5)
-    velocity = convolve(x, rank, f"{prefix}velocity_conv", small)
+    # In half precision a displacement of 20 voxels would come in steps of a tenth.
+    velocity = convolve(x, rank, f"{prefix}velocity_conv", small, dtype="float32")
     return layers.Identity(name=f"{prefix}velocity", dtype="float32")(velocity)
 
 

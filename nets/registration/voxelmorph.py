@@ -7,6 +7,7 @@ from keras import layers
 
 from nets import unet as widths
 from nets.layers import CropLike, IntegrateVelocity, ResizeField, SpatialTransformer
+from nets.precision import layers_in
 from nets.registration.objective import Objective
 from nets.registration.velocity import velocity_network
 
@@ -70,7 +71,17 @@ class RegistrationModel(keras.Model):
         parts = self.objective(x["fixed"], y_pred, y, self.hyper_values(x), self.hyper_highest())
         for tracker in self.trackers:
             tracker.update_state(parts[tracker.name])
-        return keras.ops.mean(parts["loss"])
+        return _MEAN_OVER_REPLICAS(parts["loss"], parts["loss"])
+
+
+class _MeanOverReplicas(keras.losses.Loss):
+    """Keras' own mean over the batch, which takes its share where a batch is shared out."""
+
+    def call(self, y_true, y_pred):
+        return y_pred
+
+
+_MEAN_OVER_REPLICAS = _MeanOverReplicas(name="mean")
 
 
 def _jit_compile():
@@ -94,6 +105,7 @@ class VoxelMorph(RegistrationModel):
         final: Filters of the last convolutions.
         velocity_resolution: 1, or 2 for half resolution.
         integration_steps: Squarings of the integration.
+        precision: "float32", or "bfloat16" for the convolutions alone; fields stay float32.
 
     Input shape:
         Dict of two tensors `(batch, i, j[, k], 1)`, any size, intensities in [0, 1].
@@ -122,19 +134,22 @@ class VoxelMorph(RegistrationModel):
         final=widths.FINAL,
         velocity_resolution=2,
         integration_steps=7,
+        precision="float32",
         **kwargs,
     ):
         objective = Objective(**objective) if isinstance(objective, dict) else objective or Objective()
         conv = (layers.Conv2D, layers.Conv3D)[rank - 2]
 
-        def convolve(x, filters, name, kernel_initializer="he_normal"):
-            return conv(filters, 3, padding="same", kernel_initializer=kernel_initializer, name=name)(x)
+        def convolve(x, filters, name, kernel_initializer="he_normal", dtype=None):
+            options = {"kernel_initializer": kernel_initializer, "name": name, "dtype": dtype}
+            return conv(filters, 3, padding="same", **options)(x)
 
-        moving, fixed = image_input(rank, "moving"), image_input(rank, "fixed")
         network = velocity_network(features)
-        velocity = network(moving, fixed, convolve, encoder, decoder, final, velocity_resolution)
-        outputs = registration_outputs(moving, fixed, velocity, integration_steps, velocity_resolution)
-        super().__init__(inputs={"moving": moving, "fixed": fixed}, outputs=outputs, **kwargs)
+        with layers_in(precision):
+            moving, fixed = image_input(rank, "moving"), image_input(rank, "fixed")
+            velocity = network(moving, fixed, convolve, encoder, decoder, final, velocity_resolution)
+            outputs = registration_outputs(moving, fixed, velocity, integration_steps, velocity_resolution)
+            super().__init__(inputs={"moving": moving, "fixed": fixed}, outputs=outputs, **kwargs)
         self.arguments = {
             "rank": rank,
             "features": features,
@@ -143,6 +158,7 @@ class VoxelMorph(RegistrationModel):
             "final": list(final),
             "velocity_resolution": velocity_resolution,
             "integration_steps": integration_steps,
+            "precision": precision,
         }
         self.prepare_training(objective)
 
