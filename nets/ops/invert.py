@@ -28,7 +28,5 @@ def invert_displacement(displacement, iterations=20):
         - Chen et al., A simple fixed-point approach to invert a deformation field, 2008.
     """
     displacement = ops.cast(displacement, "float32")
-    inverse = -displacement
-    for _ in range(iterations):
-        inverse = -sample(displacement, inverse)
+    inverse = ops.fori_loop(0, iterations, lambda _, found: -sample(displacement, found), -displacement)
     return inverse, ops.norm(follow(displacement, inverse), axis=-1)

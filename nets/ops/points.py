@@ -44,7 +44,5 @@ def points_to_fixed(points, displacement, iterations=50):
         ValueError: If the ranks do not match.
     """
     target = ops.cast(points, "float32")
-    found = target
-    for _ in range(iterations):
-        found = target - sample_at(displacement, found)
+    found = ops.fori_loop(0, iterations, lambda _, points: target - sample_at(displacement, points), target)
     return found, ops.norm(points_to_moving(found, displacement) - target, axis=-1)

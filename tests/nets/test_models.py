@@ -5,11 +5,14 @@ import numpy as np
 import pytest
 
 from nets.layers import GENERATORS
+from nets.ops import sample
+from nets.precision import in_precision
 from nets.registration.hyper_parameter import HyperParameter
 from nets.registration.hypermorph import HyperMorph
 from nets.registration.objective import Objective
 from nets.registration.voxelmorph import VoxelMorph
 from nets.unet import unet
+from tests.nets.test_ops import numpy
 
 SMALL = {"encoder": (4, 4), "decoder": (4, 4), "final": (4,)}
 
@@ -177,3 +180,36 @@ def test_unet_refuses_unequal_widths():
     """Mismatched levels would fail deep inside a concatenation, with a message nobody understands."""
     with pytest.raises(ValueError, match="decoder"):
         unet(keras.Input((16, 16, 2)), None, (8, 8), (8,))
+
+
+@pytest.mark.parametrize("kind", ["plain", "hyper"])
+def test_half_precision_leaves_fields_in_float32(rng, kind):
+    """A displacement in half precision would come in steps of a tenth of a voxel."""
+    keras.utils.set_random_seed(0)
+    model = VoxelMorph(rank=3, **SMALL) if kind == "plain" else HyperMorph(rank=3, **SMALL)
+    for weight in model.trainable_variables:
+        weight.assign(weight + 0.05 * rng.normal(size=weight.shape))
+    x = pair(rng, 16, 16, 16, hyper=None if kind == "plain" else [[0.4]])
+    half = in_precision(model, "bfloat16")
+    assert half.get_layer("encoder_0" if kind == "plain" else "fine_encoder_0").compute_dtype == "bfloat16"
+    outputs, full = half.predict_on_batch(x), model.predict_on_batch(x)
+    size = np.abs(full["displacement"]).max()
+    assert size > 0.01
+    for name, value in outputs.items():
+        assert value.dtype == np.float32
+        # More distinct values than half precision has within an octave: nothing was rounded on the way.
+        assert len(np.unique(value)) > 1000 or name == "velocity"
+    np.testing.assert_allclose(outputs["displacement"], full["displacement"], atol=0.05 * size)
+    np.testing.assert_allclose(outputs["moved"], numpy(sample(x["moving"], outputs["displacement"])), atol=1e-6)
+
+
+def test_precision_is_saved_with_the_model(tmp_path):
+    """A model trained in half precision must not need twice the memory at inference, unasked."""
+    model = VoxelMorph(rank=2, precision="bfloat16", **SMALL)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.get_layer("encoder_0").compute_dtype == "bfloat16"
+    assert in_precision(loaded, "float32").get_layer("encoder_0").compute_dtype == "float32"
+    assert keras.config.dtype_policy().name == "float32"
+    with pytest.raises(ValueError, match="precision"):
+        VoxelMorph(rank=2, precision="int8")
