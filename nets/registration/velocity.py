@@ -57,11 +57,11 @@ def velocity_from_forces(moving, fixed, convolve, encoder, decoder, final, resol
     rank = len(moving.shape) - 2
     levels = len(encoder)
     first = int(math.log2(resolution))
-    pad = PadToMultiple(2**levels, name="pad")
+    pad = PadToMultiple(2**levels, name="pad", dtype="float32")
     pool = (layers.AveragePooling2D, layers.AveragePooling3D)[rank - 2]
     images = [(pad(moving), pad(fixed))]
     for level in range(max(levels - 1, first + 1)):
-        halve = pool(2, name=f"image_{level + 1}")
+        halve = pool(2, name=f"image_{level + 1}", dtype="float32")
         images.append(tuple(halve(image) for image in images[-1]))
 
     def stage(pyramid, level, name):
@@ -81,7 +81,7 @@ def velocity_from_forces(moving, fixed, convolve, encoder, decoder, final, resol
     found = SpatialTransformer(name="coarse_moved")(images[first][0], warped)
     pyramid = [(found, images[first][1])]
     for level in range(first + 1, levels):
-        pyramid.append((pool(2, name=f"found_{level}")(pyramid[-1][0]), images[level][1]))
+        pyramid.append((pool(2, name=f"found_{level}", dtype="float32")(pyramid[-1][0]), images[level][1]))
     rest = stage(pyramid, first, "fine_")
     coarse = ResizeField(2, name="coarse_velocity_resize")(coarse)
     return layers.Add(name="velocity", dtype="float32")([coarse, rest])
