@@ -24,6 +24,5 @@ def integrate_velocity(velocity, steps=7):
     if steps < 0:
         raise ValueError(f"Received an invalid value for `steps`, expected 0 or more. Received: steps={steps}")
     displacement = ops.cast(velocity, "float32") / float(2**steps)
-    for _ in range(steps):
-        displacement = follow(displacement, displacement)
-    return displacement
+    # A loop in the graph: written out, XLA would fuse the steps, and each would compute all before it again.
+    return ops.fori_loop(0, steps, lambda _, u: follow(u, u), displacement)
