@@ -43,6 +43,8 @@ lint: $(STAMP)
 	$(RUN) -m ruff format --check .
 
 bench: $(STAMP)
+	$(RUN) -m benchmarks.floor --peers
+	$(RUN) -m benchmarks.precision
 	$(RUN) -m benchmarks.ixi_3d
 	$(RUN) -m benchmarks.hypermorph_against_voxelmorph
 	$(RUN) -m benchmarks.hypermorph_2d --experiment one

@@ -164,7 +164,7 @@ def test_a_converted_model_is_saved_and_goes_on_training(official, tmp_path):
     assert losses[-1] < losses[0] - 0.01
 
 
-def test_convert_from_the_command_line(official, tmp_path, main):
+def test_convert_from_the_command_line(official, phantoms, tmp_path, main):
     """File in, model and SavedModel out, verified against the original; then used by `register`."""
     config = tmp_path / "convert.yaml"
     config.write_text(f"task: convert\nfile: {official / 'default.h5'}\noutput: {tmp_path / 'out'}\nverify: true\n")
@@ -191,6 +191,13 @@ def test_convert_from_the_command_line(official, tmp_path, main):
     done = main("register", "--config", config)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "pair" / "moved.nii.gz").is_file()
+    config.write_text(
+        f"task: evaluate\noutput: {tmp_path / 'cohort'}\nmodel: {tmp_path / 'out'}\nprecision: bfloat16\n"
+        f"data: {{cohort: {phantoms}, pairs: 2}}\nsubjects: all\n"
+    )
+    done = main("evaluate", "--config", config)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "cohort" / "metrics.json").read_text())["at_best"]["dice"] > 0
 
 
 def bad_files(official, folder):
