@@ -57,38 +57,45 @@ def run(config, dry_run=False):
     class_name, options, weights = read_official(config.file)
     pair = _read_pair(config, len(options.get("inshape", ())))
     keras = import_keras()
-
-    from nets.legacy import OfficialVoxelMorph, load_official_weights, read_architecture
-
-    try:
-        architecture = read_architecture(class_name, options)
-    except ValueError as error:
+    keras.utils.set_random_seed(config.seed)
+    model = _build(config, class_name, options, weights)
+    architecture = model.architecture
+    wrong = [image.shape[:-1] for image in pair or () if image.shape[:-1] != architecture.shape]
+    if wrong:
         raise UserError(
-            f"{config.file}: this architecture cannot be converted; found {error}; convertible are VxmDense, "
-            "HyperVxmDense and VxmDenseSemiSupervisedSeg of VoxelMorph 0.2"
-        ) from None
-    if architecture.hyper and len(config.hyper) != architecture.hyper:
-        raise UserError(
-            f"hyper: {len(config.hyper)} named, but {config.file} has {architecture.hyper} hyper-parameters; "
-            "name each of them, in the order of the file's input"
-        )
-    if pair and pair[0].shape[:-1] != architecture.shape:
-        raise UserError(
-            f"{config.moving}: shape {pair[0].shape[:-1]}, but the original takes {architecture.shape} alone; "
+            f"moving, fixed: shape {wrong[0]}, but the original takes {architecture.shape} alone; "
             "crop or pad the images to it, or leave moving and fixed out to verify on random ones"
         )
-    keras.utils.set_random_seed(config.seed)
-    hyper = [one.model_dump() for one in config.hyper] if architecture.hyper else []
-    model = OfficialVoxelMorph(architecture, hyper)
-    try:
-        load_official_weights(model, weights)
-    except ValueError as error:
-        raise UserError(f"{config.file}: its weights do not fit its own config: {error}; the file is damaged") from None
     print(f"found {class_name}: {_describe(architecture)}; {model.count_params():,} parameters")
     if dry_run:
         print(config_text(config) + "dry run: nothing was written")
         return
     _convert(config, folder, model, class_name, pair)
+
+
+def _build(config, class_name, options, weights):
+    """The model of the file, with its weights."""
+    from nets.legacy import OfficialVoxelMorph, load_official_weights, read_architecture
+
+    try:
+        architecture = read_architecture(class_name, options)
+        names = [one.name for one in config.hyper]
+        if architecture.hyper and (len(set(names)) != len(names) or len(names) != architecture.hyper):
+            raise UserError(
+                f"hyper: names {', '.join(names)}, but {config.file} has {architecture.hyper} hyper-parameters; "
+                "name each of them once, in the order of the file's input"
+            )
+        model = OfficialVoxelMorph(architecture, [one.model_dump() for one in config.hyper[: architecture.hyper]])
+    except ValueError as error:
+        raise UserError(
+            f"{config.file}: this architecture cannot be converted; found {error}; convertible are VxmDense, "
+            "HyperVxmDense and VxmDenseSemiSupervisedSeg of VoxelMorph 0.2"
+        ) from None
+    try:
+        load_official_weights(model, weights)
+    except ValueError as error:
+        raise UserError(f"{config.file}: its weights do not fit its own config: {error}; the file is damaged") from None
+    return model
 
 
 def _convert(config, folder, model, class_name, pair):

@@ -234,6 +234,20 @@ def test_files_that_are_no_models_are_refused(official, tmp_path, main):
         assert not (tmp_path / "out").exists()
 
 
+def test_hyper_parameters_are_named_as_many_as_there_are(official, tmp_path, main):
+    """A column of the input without a name could not be set by anyone."""
+    config = tmp_path / "convert.yaml"
+    config.write_text(f"task: convert\nfile: {official / 'hyper_two.h5'}\noutput: {tmp_path / 'out'}\n")
+    done = main("convert", "--config", config)
+    assert done.returncode == 2
+    assert "has 2 hyper-parameters" in done.stderr
+    both = "hyper=[{name: lambda}, {name: gamma, low: 0.1, high: 0.9}]"
+    done = main("convert", "--config", config, "--set", both)
+    assert done.returncode == 0, done.stderr
+    contract = json.loads((tmp_path / "out" / "model.json").read_text())
+    assert contract["hyper"] == {"lambda": [0.0, 1.0], "gamma": [0.1, 0.9]}
+
+
 def test_architectures_are_plain_data():
     """What is stored with a model must come back from JSON."""
     architecture = read_architecture("VxmDense", {"inshape": [16, 16]})
