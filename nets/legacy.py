@@ -7,7 +7,15 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from nets.layers import CropLike, HyperConvFull, IntegrateVelocity, PadToMultiple, ResizeField, SpatialTransformer
+from nets.layers import (
+    ConvUpsampled,
+    CropLike,
+    HyperConvFull,
+    IntegrateVelocity,
+    PadToMultiple,
+    ResizeField,
+    SpatialTransformer,
+)
 from nets.precision import layers_in
 from nets.registration.hyper_parameter import HyperParameter
 from nets.registration.objective import Objective
@@ -219,6 +227,8 @@ def _graph(a, inputs, conditioning):
     plain = (layers.Conv2D, layers.Conv3D)[rank - 2]
 
     def convolve(x, filters, name, kernel_initializer="he_normal"):
+        if conditioning is None and isinstance(x, list):
+            return ConvUpsampled(filters, kernel_initializer=kernel_initializer, name=name)(*x)
         if conditioning is None:
             return plain(filters, 3, padding="same", kernel_initializer=kernel_initializer, name=name)(x)
         return HyperConvFull(filters, kernel_initializer=kernel_initializer, name=name)(x, conditioning)

@@ -20,7 +20,8 @@ def unet(x, convolve, encoder=ENCODER, decoder=DECODER, final=FINAL, output_reso
         x: Keras tensor `(batch, i, j[, k], channels)`; sizes divisible by
             `2 ** len(encoder)`.
         convolve: Function `(x, filters, name) -> x`: what a convolution is. The caller
-            passes plain or generated ones.
+            passes plain or generated ones. In the decoder `x` is a list: coarse features, and
+            those beside which they are to be upsampled (`nets.layers.ConvUpsampled`).
         encoder: Filters of each level on the way down: a number, or a sequence for several
             convolutions a level.
         decoder: Filters of each level on the way up, as many levels as `encoder`.
@@ -50,7 +51,6 @@ def unet(x, convolve, encoder=ENCODER, decoder=DECODER, final=FINAL, output_reso
         )
     rank = len(x.shape) - 2
     pool = (layers.MaxPooling2D, layers.MaxPooling3D)[rank - 2]
-    upsample = (layers.UpSampling2D, layers.UpSampling3D)[rank - 2]
 
     def block(x, filters, name, pooled=False):
         x = convolve(x, filters, f"{prefix}{name}")
@@ -78,8 +78,10 @@ def unet(x, convolve, encoder=ENCODER, decoder=DECODER, final=FINAL, output_reso
     for level, filters in reversed(list(enumerate(reversed(decoder)))):
         x = level_blocks(x, filters, f"decoder_{level}")
         if level >= left_out:
-            x = upsample(2, name=f"{prefix}decoder_{level}_upsample")(x)
-            x = layers.Concatenate(name=f"{prefix}decoder_{level}_skip")([x, skips[level]])
+            x = [x, skips[level]]
     for index, filters in enumerate(final):
         x = block(x, filters, f"final_{index}")
+    if isinstance(x, list):  # no convolution was left to take the two together
+        upsample = (layers.UpSampling2D, layers.UpSampling3D)[rank - 2]
+        x = layers.Concatenate(name=f"{prefix}joined")([upsample(2, name=f"{prefix}upsampled")(x[0]), x[1]])
     return x

@@ -2,6 +2,7 @@
 
 from nets.layers.affine import AffineToField, InvertAffine, ParametersToAffine
 from nets.layers.compose_fields import ComposeFields
+from nets.layers.conv_upsampled import ConvUpsampled
 from nets.layers.fit_to_network import CropLike, PadToMultiple
 from nets.layers.hyper_conv import GENERATORS, HyperConvFull, HyperConvLowRank, HyperConvPerChannel
 from nets.layers.integrate_velocity import IntegrateVelocity
@@ -15,6 +16,7 @@ __all__ = [
     "GENERATORS",
     "AffineToField",
     "ComposeFields",
+    "ConvUpsampled",
     "CropLike",
     "HyperConvFull",
     "HyperConvLowRank",

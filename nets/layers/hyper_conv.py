@@ -1,15 +1,18 @@
 """Convolutions whose weights depend on hyper-parameters: three generators, one interface.
 
-Each takes the feature map and the hypernetwork's features `(batch, units)`, one row a
-sample. All begin as the same He-initialised convolution, whatever the hyper-parameters,
-and learn how to depart from it; VoxelMorph's generator begins with kernels several times
-too small, and starts slowly for it.
+Each takes the feature map (or, in a decoder, a list of coarse features and those beside which
+they are upsampled) and the hypernetwork's features `(batch, units)`, one row a sample. All begin
+as the same He-initialised convolution, whatever the hyper-parameters, and learn how to depart
+from it; VoxelMorph's generator begins with kernels several times too small, and starts slowly
+for it.
 """
 
 import math
 
 import keras
 from keras import ops
+
+from nets.ops.upsampled_conv import conv_upsampled
 
 
 class _HyperConv(keras.layers.Layer):
@@ -22,20 +25,22 @@ class _HyperConv(keras.layers.Layer):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(self, x_shape, hyper_shape):
-        rank = len(x_shape) - 2
-        self.kernel_shape = (*([self.kernel_size] * rank), x_shape[-1], self.filters)
+        shapes = x_shape if isinstance(x_shape, list) else [x_shape]
+        channels = sum(shape[-1] for shape in shapes)
+        self.kernel_shape = (*([self.kernel_size] * (len(shapes[0]) - 2)), channels, self.filters)
         self.kernel = self.add_weight(name="kernel", shape=self.kernel_shape, initializer=self.kernel_initializer)
         self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
         self.build_generator(hyper_shape[-1])
 
     def convolve(self, x, kernel):
-        return ops.conv(x, kernel, padding="same")
+        return conv_upsampled(*x, kernel) if isinstance(x, list) else ops.conv(x, kernel, padding="same")
 
-    def per_channel(self, values, x):
-        return ops.reshape(values, [-1] + [1] * (len(x.shape) - 2) + [self.filters])
+    def per_channel(self, values):
+        return ops.reshape(values, [-1] + [1] * (len(self.kernel_shape) - 2) + [self.filters])
 
     def compute_output_shape(self, x_shape, hyper_shape):
-        return (*x_shape[:-1], self.filters)
+        finest = x_shape[-1] if isinstance(x_shape, list) else x_shape
+        return (*finest[:-1], self.filters)
 
     def get_config(self):
         return {
@@ -81,8 +86,8 @@ class HyperConvPerChannel(_HyperConv):
         self.shift = self.add_weight(name="shift", shape=(units, self.filters), initializer="zeros")
 
     def call(self, x, hyper):
-        scale = self.per_channel(1.0 + ops.matmul(hyper, self.scale), x)
-        shift = self.per_channel(self.bias + ops.matmul(hyper, self.shift), x)
+        scale = self.per_channel(1.0 + ops.matmul(hyper, self.scale))
+        shift = self.per_channel(self.bias + ops.matmul(hyper, self.shift))
         return self.convolve(x, self.kernel) * scale + shift
 
 
@@ -92,11 +97,15 @@ class _GeneratedKernel(_HyperConv):
     def call(self, x, hyper):
         kernels = ops.reshape(self.generate(hyper), (-1, *self.kernel_shape))
         biases = self.bias + ops.matmul(hyper, self.shift)
-        if x.shape[0] == 1:
+        if keras.tree.flatten(x)[0].shape[0] == 1:
             y = self.convolve(x, kernels[0])
         else:
-            y = ops.map(lambda pair: self.convolve(pair[0][None], pair[1])[0], (x, kernels))
-        return y + self.per_channel(biases, x)
+            y = ops.map(self._convolve_sample, (x, kernels))
+        return y + self.per_channel(biases)
+
+    def _convolve_sample(self, pair):
+        x, kernel = pair
+        return self.convolve(keras.tree.map_structure(lambda one: one[None], x), kernel)[0]
 
     def add_shift(self, units):
         self.shift = self.add_weight(name="shift", shape=(units, self.filters), initializer="zeros")

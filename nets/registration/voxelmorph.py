@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 from nets import unet as widths
-from nets.layers import CropLike, IntegrateVelocity, ResizeField, SpatialTransformer
+from nets.layers import ConvUpsampled, CropLike, IntegrateVelocity, ResizeField, SpatialTransformer
 from nets.precision import layers_in
 from nets.registration.objective import Objective
 from nets.registration.velocity import velocity_network
@@ -142,6 +142,8 @@ class VoxelMorph(RegistrationModel):
 
         def convolve(x, filters, name, kernel_initializer="he_normal", dtype=None):
             options = {"kernel_initializer": kernel_initializer, "name": name, "dtype": dtype}
+            if isinstance(x, list):
+                return ConvUpsampled(filters, **options)(*x)
             return conv(filters, 3, padding="same", **options)(x)
 
         network = velocity_network(features)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from nets.layers import GENERATORS
+from nets.layers import GENERATORS, ConvUpsampled
 from nets.ops import sample
 from nets.precision import in_precision
 from nets.registration.hyper_parameter import HyperParameter
@@ -213,3 +213,18 @@ def test_precision_is_saved_with_the_model(tmp_path):
     assert keras.config.dtype_policy().name == "float32"
     with pytest.raises(ValueError, match="precision"):
         VoxelMorph(rank=2, precision="int8")
+
+
+@pytest.mark.parametrize("rank", [2, 3])
+def test_decoder_convolution_equals_upsampling_and_joining(rng, rank):
+    """The short cut must be the same convolution, or no official weights fit."""
+    coarse = rng.normal(size=(2, *(3, 4, 5)[:rank], 6)).astype("float32")
+    skip = rng.normal(size=(2, *(6, 8, 10)[:rank], 4)).astype("float32")
+    layer = ConvUpsampled(7)
+    found = numpy(layer(coarse, skip))
+    upsampled = coarse
+    for axis in range(rank):
+        upsampled = np.repeat(upsampled, 2, axis=axis + 1)
+    joined = np.concatenate([upsampled, skip], axis=-1)
+    expected = numpy(keras.ops.conv(joined, layer.kernel, padding="same"))
+    np.testing.assert_allclose(found, expected, atol=1e-4)

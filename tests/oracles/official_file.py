@@ -8,11 +8,11 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np  # noqa: E402, I001
-import tensorflow as tf  # noqa: E402
-import voxelmorph as vxm  # noqa: E402
+from app.export import official_answers  # isort: skip - before TensorFlow: it asks for the legacy Keras
 
-from app.export import official_answers  # before TensorFlow: it asks for the legacy Keras
+import numpy as np
+import tensorflow as tf
+import voxelmorph as vxm
 
 
 def make(name, class_name, options, folder):
