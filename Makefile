@@ -44,8 +44,8 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(RUN) -m benchmarks.floor --peers
-	$(RUN) -m benchmarks.precision
 	$(RUN) -m benchmarks.ixi_3d
+	$(RUN) -m benchmarks.precision
 	$(RUN) -m benchmarks.hypermorph_against_voxelmorph
 	$(RUN) -m benchmarks.hypermorph_2d --experiment one
 	$(RUN) -m benchmarks.hypermorph_2d --experiment two
@@ -53,4 +53,4 @@ bench: $(STAMP)
 	$(RUN) -m benchmarks.hypermorph_2d --experiment generators
 
 clean:
-	rm -rf .venv .venv-backends runs .pytest_cache .ruff_cache
+	rm -rf .venv .venv-backends .venv-peers runs .pytest_cache .ruff_cache

@@ -202,12 +202,6 @@ class OfficialVoxelMorph(RegistrationModel):
         self.hyper_parameters = tuple(hyper)
         self.prepare_training(Objective(**objective) if isinstance(objective, dict) else objective or Objective())
 
-    def hyper_values(self, x):
-        return {one.name: x["hyper"][:, column] for column, one in enumerate(self.hyper_parameters)}
-
-    def hyper_highest(self):
-        return {one.name: one.high for one in self.hyper_parameters}
-
     def get_config(self):
         return {
             "architecture": dataclasses.asdict(self.architecture),

@@ -127,12 +127,6 @@ class HyperMorph(RegistrationModel):
         }
         self.prepare_training(objective)
 
-    def hyper_values(self, x):
-        return {one.name: x["hyper"][:, column] for column, one in enumerate(self.hyper_parameters)}
-
-    def hyper_highest(self):
-        return {one.name: one.high for one in self.hyper_parameters}
-
     def get_config(self):
         return {
             **self.arguments,
