@@ -19,14 +19,15 @@ from nets.registration.voxelmorph import VoxelMorph
 CHILD = Path(__file__).with_name("official_file.py")
 WIDTHS = [[4, 6], [6, 4, 4]]
 SMALL = {"inshape": [16, 24, 8], "nb_unet_features": WIDTHS}
+# The last of each is the first of the seeds to try: at these no rounding decides a gradient.
 JOBS = {
-    "default": ("VxmDense", SMALL),
-    "flat": ("VxmDense", {**SMALL, "inshape": [16, 24]}),
-    "int_downsize": ("VxmDense", {**SMALL, "int_downsize": 2, "unet_half_res": True}),
-    "bidirectional": ("VxmDense", {**SMALL, "bidir": True, "int_resolution": 1}),
-    "probabilistic": ("VxmDense", {**SMALL, "use_probs": True, "svf_resolution": 2}),
-    "no_integration": ("VxmDense", {**SMALL, "int_steps": 0}),
-    "quarter": ("VxmDense", {**SMALL, "svf_resolution": 2, "int_resolution": 4, "fill_value": 0.5}),
+    "default": ("VxmDense", SMALL, 8),
+    "flat": ("VxmDense", {**SMALL, "inshape": [16, 24]}, 1),
+    "int_downsize": ("VxmDense", {**SMALL, "int_downsize": 2, "unet_half_res": True}, 0),
+    "bidirectional": ("VxmDense", {**SMALL, "bidir": True, "int_resolution": 1}, 6),
+    "probabilistic": ("VxmDense", {**SMALL, "use_probs": True, "svf_resolution": 2}, 2),
+    "no_integration": ("VxmDense", {**SMALL, "int_steps": 0}, 6),
+    "quarter": ("VxmDense", {**SMALL, "svf_resolution": 2, "int_resolution": 4, "fill_value": 0.5}, 3),
     "levels": (
         "VxmDense",
         {
@@ -36,13 +37,15 @@ JOBS = {
             "unet_feat_mult": 2,
             "nb_unet_conv_per_level": 2,
         },
+        1,
     ),
-    "warp": ("VxmDense", {**SMALL, "reg_field": "warp", "name": "mine"}),
-    "segmented": ("VxmDenseSemiSupervisedSeg", {**SMALL, "nb_labels": 3}),
-    "hyper": ("HyperVxmDense", {**SMALL, "nb_hyp_units": 8}),
+    "warp": ("VxmDense", {**SMALL, "reg_field": "warp", "name": "mine"}, 8),
+    "segmented": ("VxmDenseSemiSupervisedSeg", {**SMALL, "nb_labels": 3}, 8),
+    "hyper": ("HyperVxmDense", {**SMALL, "nb_hyp_units": 8}, 7),
     "hyper_two": (
         "HyperVxmDense",
         {**SMALL, "nb_hyp_params": 2, "nb_hyp_layers": 2, "nb_hyp_units": 5, "svf_resolution": 2},
+        0,
     ),
 }
 
@@ -103,7 +106,7 @@ def test_converted_models_answer_like_the_originals(official, name):
     for ours_gradient, weight in zip(found, model.trainable_weights, strict=True):
         theirs = keras.ops.convert_to_numpy(weight)
         ours_gradient = np.zeros_like(theirs) if ours_gradient is None else ours_gradient
-        # Sums over all voxels in another order: 1e-4 of the gradient's own size.
+        # Sums in another order: 1e-4 of the gradient's own size. `official_file` kept away from kinks.
         atol = 1e-4 * max(np.abs(theirs).max(), 0.1)
         np.testing.assert_allclose(ours_gradient, theirs, atol=atol)
 
