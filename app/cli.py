@@ -44,6 +44,8 @@ def build_parser():
         task = tasks.add_parser(name, help=line, description=line)
         if name == "doctor":
             continue
+        if name == "tune":
+            _add_tune(task)
         task.add_argument("--config", required=True, metavar="FILE", help="YAML file of the task")
         task.add_argument(
             "--set",
@@ -58,6 +60,20 @@ def build_parser():
             help="check everything and print what would be done (a training: size, memory, time); write nothing",
         )
     return parser
+
+
+def _add_tune(task):
+    task.add_argument(
+        "action",
+        nargs="?",
+        default="run",
+        choices=("run", "status", "best", "chief", "worker"),
+        help="run (default) the search; tell its status; print the best config so far; be chief or worker of a "
+        "search over several machines that share the output folder",
+    )
+    task.add_argument("--workers", type=int, default=1, metavar="N", help="trials at once on this machine")
+    task.add_argument("--address", metavar="HOST:PORT", help="of the chief, for chief and worker")
+    task.add_argument("--name", help="a worker's own name, another one for each worker")
 
 
 def main(arguments=None):
@@ -80,7 +96,8 @@ def main(arguments=None):
         from app.config import load_config
 
         config = load_config(task.CONFIG, options.config, options.set)
-        task.run(config, dry_run=options.dry_run)
+        common = ("task", "config", "set", "dry_run")
+        task.run(config, options.dry_run, **{key: value for key, value in vars(options).items() if key not in common})
         return DONE
     except UserError as error:
         return _say(error.problems)

@@ -48,10 +48,55 @@ def load_config(kind, path, assignments=()):
         raise UserError(f"{path}: expected 'key: value' lines, found {type(values).__name__}; correct the file")
     for assignment in assignments:
         _assign(values, assignment)
+    return check_values(kind, values, path)
+
+
+def check_values(kind, values, where):
+    """Values as a config.
+
+    Args:
+        kind: Subclass of `TaskConfig`.
+        values: Dict.
+        where: What the errors name.
+
+    Returns:
+        An instance of `kind`.
+
+    Raises:
+        UserError: If any key or value is wrong; all that is wrong is listed.
+    """
     try:
         return kind.model_validate(values)
     except pydantic.ValidationError as error:
-        raise UserError([_explain(problem, kind, path) for problem in error.errors()]) from None
+        raise UserError([_explain(problem, kind, where) for problem in error.errors()]) from None
+
+
+def with_values(config, values):
+    """A config with other values for some of its keys.
+
+    Args:
+        config: A `Config`.
+        values: Dict from dotted key to value.
+
+    Returns:
+        A config of the same kind.
+
+    Raises:
+        UserError: If a key or a value is wrong.
+    """
+    patched = config.model_dump(mode="json", by_alias=True)
+    for key, value in values.items():
+        *parents, last = key.split(".")
+        section = patched
+        for parent in parents:
+            section = section.get(parent) if isinstance(section, dict) else section[_index(section, parent, key)]
+            if not isinstance(section, dict | list):
+                raise UserError(f"{key}: '{parent}' is no section of the config; check the key")
+        if isinstance(section, list):
+            section[_index(section, last, key)] = value
+        else:
+            section[last] = value
+    return check_values(type(config), patched, ", ".join(values))
 
 
 def config_text(config):
@@ -89,7 +134,7 @@ def _assign(values, assignment):
 def _index(values, word, key):
     if word.isdigit() and int(word) < len(values):
         return int(word)
-    raise UserError(f"--set {key}: '{word}' is no index into a list of {len(values)}; count from 0")
+    raise UserError(f"{key}: '{word}' is no index into a list of {len(values)}; count from 0")
 
 
 def _explain(problem, kind, path):

@@ -8,6 +8,7 @@ TASKS = {
     "register": ("app.tasks.register", "register two image files with a trained model"),
     "evaluate": ("app.tasks.evaluate", "measure a trained model on the pairs of a cohort"),
     "export": ("app.tasks.export", "write a trained model as a SavedModel for inference servers"),
+    "tune": ("app.tasks.tune", "search the hyper-parameters of another task: any of its config's keys"),
     "convert": ("app.tasks.convert", "bring an official VoxelMorph or HyperMorph .h5 file here"),
     "doctor": ("app.tasks.doctor", "print versions, devices, memory and where the data folder is"),
 }

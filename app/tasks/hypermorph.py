@@ -28,7 +28,7 @@ def run(config, dry_run=False):
     Raises:
         UserError: If anything about config, data or folder is wrong.
     """
-    hyper = _hyper_parameters(config)
+    hyper = hyper_parameters(config)
     folder = RunFolder(config.output)
     folder.check(config, FREE_KEYS)
     names = read_label_names(config.data.label_names)
@@ -38,7 +38,8 @@ def run(config, dry_run=False):
         return _checked_run(config, dry_run, folder, hyper, data, simulated, names)
 
 
-def _checked_run(config, dry_run, folder, hyper, data, simulated, names):
+def _checked(config, data):
+    """Subjects, splits, summary and whether the loss uses labels; everything that is wrong is said."""
     subjects = read_cohort(data)
     parts = split_cohort(subjects, data.split, config.seed)
     problems = [
@@ -46,20 +47,24 @@ def _checked_run(config, dry_run, folder, hyper, data, simulated, names):
     ]
     list_problems(problems)
     summary = check_cohort(subjects, data, config.network.rank)
-    uses_labels = config.objective.gamma > 0 or any(one.name == "gamma" for one in config.hyper)
-    if uses_labels and not summary.structures:
+    if uses_labels(config) and not summary.structures:
         raise UserError("gamma weighs labels, but the cohort has no label files; add them or leave gamma out")
+    return subjects, parts, summary
+
+
+def _checked_run(config, dry_run, folder, hyper, data, simulated, names):
+    subjects, parts, summary = _checked(config, data)
     if dry_run:
         from app.tasks.dry_run import describe
 
         print(config_text(config))
-        return describe(config, hyper, subjects, parts, summary, data, uses_labels)
+        return describe(config, hyper, subjects, parts, summary, data, uses_labels(config))
     folder.open(config)
     log(f"{len(subjects)} subjects {summary.shape}, {len(summary.structures)} structures, output in {folder.path}")
-    return _train_and_report(config, hyper, parts, summary, data, names, simulated, uses_labels, folder)
+    return _train_and_report(config, hyper, parts, summary, data, names, simulated, folder)
 
 
-def _train_and_report(config, hyper, parts, summary, data, names, simulated, uses_labels, folder):
+def _train_and_report(config, hyper, parts, summary, data, names, simulated, folder):
     keras = import_keras()
 
     from app.data.batches import SubjectCache
@@ -72,9 +77,7 @@ def _train_and_report(config, hyper, parts, summary, data, names, simulated, use
     keras.utils.set_random_seed(config.seed)
     cache = SubjectCache(data, summary.shape, summary.structures)
     grid = list(itertools.product(*(one.grid(config.evaluation.values) for one in hyper)))
-    coarse = list(
-        itertools.product(*([one.low + share * (one.high - one.low) for share in (0.1, 0.5)] for one in hyper))
-    )
+    coarse = coarse_grid(hyper)
     validation_pairs = draw_pairs(parts["validate"], data.pairs, config.seed)
 
     def measure(model):
@@ -82,8 +85,8 @@ def _train_and_report(config, hyper, parts, summary, data, names, simulated, use
         return {"validation_dice": max(entry["dice"] for entry in summarise(rows))}
 
     model, history = train(
-        build=lambda: build_model(config, hyper, len(summary.structures) if uses_labels else 0),
-        pairs=lambda first: training_pairs(config, parts, cache, hyper, uses_labels, first),
+        build=lambda: build_model(config, hyper, len(summary.structures) if uses_labels(config) else 0),
+        pairs=lambda first: training_pairs(config, parts, cache, hyper, uses_labels(config), first),
         config=config.training,
         folder=folder,
         measure=measure if summary.structures else None,
@@ -154,7 +157,55 @@ def build_model(config, hyper, labels):
     return HyperMorph(hyper=hyper, objective=objective, **config.network.model_dump())
 
 
-def training_pairs(config, parts, cache, hyper, uses_labels, first_epoch=0):
+def uses_labels(config):
+    """Whether the loss of a config compares labels.
+
+    Args:
+        config: `HyperMorphConfig`.
+
+    Returns:
+        Bool.
+    """
+    return config.objective.gamma > 0 or any(one.name == "gamma" for one in config.hyper)
+
+
+def coarse_grid(hyper):
+    """A few values of each hyper-parameter, for validation while training.
+
+    Args:
+        hyper: List of `HyperParameter`.
+
+    Returns:
+        List of tuples.
+    """
+    shares = [[one.low + share * (one.high - one.low) for share in (0.1, 0.5)] for one in hyper]
+    return list(itertools.product(*shares))
+
+
+def trials(config, phantoms):
+    """What a search needs of this task.
+
+    Args:
+        config: `HyperMorphConfig`.
+        phantoms: Where a simulated cohort is written.
+
+    Returns:
+        `HyperMorphTrials`.
+
+    Raises:
+        UserError: If config or data are wrong.
+    """
+    hyper_parameters(config)
+    data, _, _ = _data(config, phantoms)
+    _, parts, summary = _checked(config, data)
+    import_keras()
+
+    from app.tasks.hypermorph_trials import HyperMorphTrials
+
+    return HyperMorphTrials(config, parts, summary, data)
+
+
+def training_pairs(config, parts, cache, hyper, labels, first_epoch=0):
     """The batches of a config.
 
     Args:
@@ -162,7 +213,7 @@ def training_pairs(config, parts, cache, hyper, uses_labels, first_epoch=0):
         parts: Dict from split to subjects.
         cache: `SubjectCache`.
         hyper: List of `HyperParameter`.
-        uses_labels: Whether the loss compares labels.
+        labels: Whether the loss compares labels.
         first_epoch: Epoch with which training begins.
 
     Returns:
@@ -178,13 +229,24 @@ def training_pairs(config, parts, cache, hyper, uses_labels, first_epoch=0):
         training.steps,
         training.batch_size,
         training.hyper_per,
-        uses_labels,
+        labels,
         config.seed,
         first_epoch,
     )
 
 
-def _hyper_parameters(config):
+def hyper_parameters(config):
+    """The learned hyper-parameters of a config.
+
+    Args:
+        config: `HyperMorphConfig`.
+
+    Returns:
+        List of `HyperParameter`.
+
+    Raises:
+        UserError: If they are out of range, named twice or without effect.
+    """
     problems, hyper = [], []
     for index, one in enumerate(config.hyper):
         try:

@@ -1,0 +1,246 @@
+"""Task `tune`: search the hyper-parameters of another task."""
+
+import contextlib
+import fcntl
+import io
+import json
+import logging
+import os
+import sys
+
+from app.config import config_text
+from app.errors import UserError
+from app.quiet import import_keras
+from app.tasks.tune_config import TuneConfig
+from app.training.run_folder import RunFolder, log
+
+CONFIG = TuneConfig
+FREE_KEYS = ("search.trials", "search.cycles", "search.keep_best", "search.lease_seconds")
+ACTIONS = ("run", "status", "best", "chief", "worker")
+
+
+def run(config, dry_run=False, action="run", workers=1, address=None, name=None):
+    """Search, or tell how a search stands.
+
+    Args:
+        config: `TuneConfig`.
+        dry_run: Check and print only.
+        action: "run"; "status" or "best" of a search that was begun; "chief" or "worker" of one
+            over several machines that share the output folder.
+        workers: Processes on this machine.
+        address: "HOST:PORT" of the chief.
+        name: The worker's own name, unique.
+
+    Raises:
+        UserError: If anything about config, data or folder is wrong.
+    """
+    base = config.base()
+    resolved = TuneConfig.model_validate(
+        {**config.model_dump(mode="json", by_alias=True), **base.model_dump(mode="json", by_alias=True)}
+    )
+    folder = RunFolder(config.output)
+    folder.check(resolved, FREE_KEYS)
+    if action in ("status", "best"):
+        return _tell(config, base, folder, action)
+    if dry_run:
+        return _describe(config, base, folder)
+    if action == "run" and workers > 1:
+        return _run_with_workers(config, resolved, base, folder, workers)
+    if action in ("chief", "worker"):
+        _join(action, address, name)
+    if action == "worker":
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
+    with _only_one(folder) if action != "worker" else contextlib.nullcontext():
+        if action != "worker":
+            folder.open(resolved)
+        _search(config, base, folder, action)
+
+
+def _search(config, base, folder, action):
+    import_keras()
+
+    from app.tuning.budgeted_tuner import BudgetedTuner
+    from app.tuning.distributed import serve
+    from app.tuning.hparams_board import HParamsBoard
+    from app.tuning.local_workers import watch_parent
+    from app.tuning.task_model import TaskModel
+
+    watch_parent()
+    trials = config.trainable.trials(base, folder.path / "phantoms")
+    if config.search.objective not in trials.objectives:
+        raise UserError(
+            f"search.objective: '{config.search.objective}' is not reported; known: {', '.join(trials.objectives)}"
+            + ("" if "validation_dice" in trials.objectives else " (validation_dice needs label files)")
+        )
+    oracle = make_oracle(config, base)
+    board = HParamsBoard(folder.tensorboard, config.search.objective, None if action == "worker" else oracle.space)
+    tuner = _loaded(
+        folder,
+        lambda: BudgetedTuner(
+            oracle,
+            TaskModel(trials, base, config.search.space),
+            epochs=budget(config, base),
+            unit=config.search.unit,
+            keep_best=config.search.keep_best,
+            seed=config.seed,
+            max_model_size=config.search.max_parameters,
+            board=board,
+            directory=str(folder.path),
+            project_name="trials",
+        ),
+    )
+    if action == "chief":
+        tuner.save()
+        if not serve(oracle):
+            raise UserError(f"{folder.path}: no worker for an hour; start workers, then run the same command again")
+    else:
+        tuner.search()
+    if action != "worker":
+        tuner.save()
+        _conclude(config, base, folder, oracle)
+
+
+def _conclude(config, base, folder, oracle):
+    from app.reporting.tune_report import write_results
+
+    path = write_results(config, base, folder, oracle)
+    if oracle.stopped_because:
+        raise UserError(f"{folder.path}: the search ended early: {oracle.stopped_because}; results so far: {path}")
+    log(f"report: {path}")
+
+
+def make_oracle(config, base):
+    """The oracle of a search.
+
+    Args:
+        config: `TuneConfig`.
+        base: Config of the task that is tuned.
+
+    Returns:
+        `SearchOracle`.
+    """
+    import keras_tuner as kt
+
+    from app.tuning.bayesian_oracle import BayesianOracle
+    from app.tuning.declare import declare
+    from app.tuning.hyperband_bayesian_oracle import HyperbandBayesianOracle
+    from app.tuning.plain_oracles import GridOracle, RandomOracle
+
+    search = config.search
+    options = {
+        "objective": kt.Objective(search.objective, search.direction),
+        "max_trials": search.trials,
+        "hyperparameters": declare(search.space),
+        "allow_new_entries": False,
+        "lease_seconds": search.lease_seconds,
+        "seed": config.seed,
+    }
+    if search.method == "random":
+        return RandomOracle(**options)
+    if search.method == "grid":
+        return GridOracle(points=search.grid_points, **options)
+    options |= {"liar": search.liar, "acquisition": search.acquisition}
+    if search.method == "bayesian":
+        return BayesianOracle(**options)
+    return HyperbandBayesianOracle(
+        max_budget=budget(config, base),
+        min_budget=search.min_budget,
+        factor=search.factor,
+        cycles=search.cycles,
+        guided=search.method == "hyperband+bayesian",
+        **options,
+    )
+
+
+def budget(config, base):
+    """Full budget of a trial: `search.budget`, or the task's own epochs.
+
+    Args:
+        config: `TuneConfig`.
+        base: Config of the task that is tuned.
+
+    Returns:
+        Whole epochs, or seconds as float.
+    """
+    if config.search.unit == "seconds":
+        if config.search.budget is None:
+            raise UserError("search.budget: missing; unit seconds needs the seconds of a full training")
+        return float(config.search.budget)
+    return int(config.search.budget or base.training.epochs)
+
+
+def _loaded(folder, make):
+    """The tuner with what was searched before, which Keras Tuner reads as it is made."""
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            return make()
+    except (json.JSONDecodeError, KeyError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{folder.path / 'trials'}: the search's state is damaged ({' '.join(str(error).split())[:100]}); "
+            "restore it, or delete the folder to start afresh"
+        ) from None
+
+
+def _run_with_workers(config, resolved, base, folder, workers):
+    from app.tuning.local_workers import run_local
+
+    with _only_one(folder, "run.lock"):
+        folder.open(resolved)
+        run_local(folder.path / "config.yaml", folder.path / "workers", workers)
+        log(f"report: {folder.path / 'report.html'}")
+
+
+def _join(action, address, name):
+    host, _, port = (address or "").rpartition(":")
+    if not host or not port.isdigit():
+        raise UserError(f"tune {action}: --address HOST:PORT of the chief is needed (given: {address})")
+    if action == "worker" and not name:
+        raise UserError("tune worker: --name is needed, another one for each worker")
+    name = "chief" if action == "chief" else name.replace("chief", "worker")
+    os.environ |= {"KERASTUNER_ORACLE_IP": host, "KERASTUNER_ORACLE_PORT": port, "KERASTUNER_TUNER_ID": name}
+
+
+@contextlib.contextmanager
+def _only_one(folder, name="search.lock"):
+    """Two searches in one folder would overwrite each other's trials."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with open(folder.path / name, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(f"{folder.path}: a search is at work in this folder; wait, or choose another") from None
+        yield
+
+
+def _tell(config, base, folder, action):
+    """What stands in the folder, without TensorFlow's help where possible."""
+    if not (folder.path / "trials" / "oracle.json").is_file():
+        raise UserError(f"{folder.path}: no search was begun here; run 'python main.py tune --config FILE' first")
+    import_keras()
+
+    from app.reporting.tune_report import best_config, status_lines
+
+    oracle = make_oracle(config, base)
+    oracle._set_project_dir(str(folder.path), "trials")
+    _loaded(folder, oracle.reload)
+    if action == "status":
+        print("\n".join(status_lines(oracle)))
+    else:
+        print(config_text(best_config(config, base, oracle)), end="")
+
+
+def _describe(config, base, folder):
+    import_keras()
+    config.trainable.trials(base, folder.path / "phantoms") if getattr(base.data, "phantom", None) is None else None
+    oracle = make_oracle(config, base)
+    print(config_text(config), end="")
+    size = oracle.space.size
+    print(
+        f"space: {len(oracle.space.names)} hyper-parameters, {size if size < float('inf') else 'endlessly many'} points"
+    )
+    if hasattr(oracle, "brackets"):
+        brackets = oracle.brackets
+        for bracket in range(brackets.largest, -1, -1):
+            rungs = [f"{brackets.size(bracket, r)} x {brackets.budget(bracket, r):g}" for r in range(bracket + 1)]
+            print(f"bracket {bracket}: {', '.join(rungs)} {config.search.unit}")
+    print("dry run: nothing was written")

@@ -1,0 +1,125 @@
+"""A chief and workers on one machine: started, watched, replaced when they die."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from app.errors import UserError
+from app.training.run_folder import log
+
+MOST_RESTARTS = 20
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run_local(config_file, folder, workers):
+    """Search with a chief and workers in processes of their own, until the chief says it is over.
+
+    A process that dies is replaced; what it was doing is gone on with. On a machine with several
+    GPUs each worker gets one in turn.
+
+    Args:
+        config_file: Config of the search.
+        folder: Where the workers' output goes, a file each.
+        workers: Number of workers.
+
+    Raises:
+        UserError: If a process dies again and again.
+    """
+    address = f"127.0.0.1:{_free_port()}"
+    folder.mkdir(parents=True, exist_ok=True)
+    gpus = _gpus()
+
+    def start(role, name, environment):
+        command = [sys.executable, str(ROOT / "main.py"), "tune", role, "--config", str(config_file)]
+        command += ["--address", address, "--name", name]
+        environment = {**os.environ, **environment, "KERASMORPH_PARENT": str(os.getpid())}
+        with open(folder / f"{name}.txt", "a") as output:
+            return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+
+    threads = str(max(1, (os.cpu_count() or 1) // workers))
+    plan = {"chief": ("chief", {"CUDA_VISIBLE_DEVICES": "-1"})}
+    for index in range(workers):
+        environment = {"TF_NUM_INTRAOP_THREADS": threads, "OMP_NUM_THREADS": threads}
+        if gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
+        plan[f"worker{index}"] = ("worker", environment)
+    log(f"chief and {workers} workers on {address}; their output is in {folder}")
+    running = {name: start(role, name, environment) for name, (role, environment) in plan.items()}
+    restarts = 0
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        while running:
+            time.sleep(0.3)
+            for name, process in list(running.items()):
+                code = process.poll()
+                if code is None:
+                    continue
+                del running[name]
+                if code == 0:
+                    continue
+                restarts += 1
+                if code == 2 or restarts > MOST_RESTARTS:
+                    raise UserError(_last_error(folder / f"{name}.txt", name, code))
+                log(f"{name} ended with code {code}; it is started again")
+                role, environment = plan[name]
+                running[name] = start(role, name, environment)
+            if "chief" not in running:
+                _wait(running)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        for process in running.values():
+            process.terminate()
+        _wait(running)
+
+
+def watch_parent():
+    """End this process when the one that started it is gone: it would go on where nobody sees it."""
+    parent = os.environ.get("KERASMORPH_PARENT")
+    if parent is None:
+        return
+
+    def watch():
+        while os.getppid() == int(parent):
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _wait(running, seconds=15.0):
+    until = time.monotonic() + seconds
+    for process in running.values():
+        try:
+            process.wait(max(0.1, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    running.clear()
+
+
+def _last_error(path, name, code):
+    lines = [line for line in path.read_text(errors="replace").splitlines() if line.startswith("error: ")]
+    return lines[-1].removeprefix("error: ") if lines else f"{name} ended with code {code}; see {path}"
+
+
+def _interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def _free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def _gpus():
+    if shutil.which("nvidia-smi") is None:
+        return []
+    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True).stdout
+    return [str(index) for index, line in enumerate(listed.splitlines()) if line.startswith("GPU")]

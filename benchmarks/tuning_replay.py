@@ -1,0 +1,210 @@
+"""Search methods over tables and simulators in simulated time, 30 seeds each.
+
+    python -m benchmarks.tuning_replay                 # about an hour; goes on after an interruption
+    python -m benchmarks.tuning_replay --seeds 5
+
+Four workers; the budget is that of 40 full trainings. Tasks: four of LCBench (`lcbench_table.npz`),
+learning curves that cross (`crossing_curves`), and those with models too large for memory. Optuna is
+installed on its own into `.peers/` beside the sources. Written to `results/tuning_replay.json`;
+`docs/tuning.md` shows the table, `docs/tuning_replay.png` the curves.
+"""
+
+import argparse
+import multiprocessing
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import keras_tuner as kt
+import numpy as np
+from scipy.stats import rankdata, wilcoxon
+
+from app.tuning.bayesian_oracle import BayesianOracle
+from app.tuning.hyperband_bayesian_oracle import HyperbandBayesianOracle
+from app.tuning.plain_oracles import RandomOracle
+from app.tuning.space import Space
+from benchmarks.brains import DATA
+from benchmarks.crossing_curves import CrossingCurves
+from benchmarks.lcbench import LCBench
+from benchmarks.replay import replay_optuna, replay_oracle
+from benchmarks.results_file import ResultsFile
+from benchmarks.thesis_rule import ThesisOracle
+
+LOSS = kt.Objective("loss", "min")
+WORKERS, FULL_TRAININGS, MOMENTS = 4, 40, 40
+LCBENCH_TASKS = (0, 5, 13, 21)
+PEERS = Path(__file__).resolve().parents[1] / ".peers"
+
+
+class _NoLiar(HyperbandBayesianOracle):
+    """Running trials are ignored."""
+
+    def _running(self):
+        return []
+
+
+class _NoWaste(HyperbandBayesianOracle):
+    """Failures teach nothing."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, feasibility=False, **kwargs)
+
+
+def _hyperband(kind=HyperbandBayesianOracle, **options):
+    def make(task, seed):
+        return kind(
+            LOSS, max_budget=task.epochs, cycles=100, hyperparameters=task.hyperparameters(), seed=seed,
+            max_consecutive_failed_trials=10_000, **options,
+        )  # fmt: skip
+
+    return make
+
+
+def _plain(kind, **options):
+    def make(task, seed):
+        return kind(
+            objective=LOSS, max_trials=10_000, hyperparameters=task.hyperparameters(), seed=seed,
+            max_consecutive_failed_trials=10_000, **options,
+        )  # fmt: skip
+
+    return make
+
+
+def _keras_hyperband(task, seed):
+    return kt.oracles.HyperbandOracle(
+        LOSS, max_epochs=task.epochs, hyperband_iterations=100, hyperparameters=task.hyperparameters(), seed=seed + 1,
+        max_consecutive_failed_trials=10_000,
+    )  # fmt: skip
+
+
+def _keras_bayesian(task, seed):
+    return kt.oracles.BayesianOptimizationOracle(
+        LOSS, max_trials=10_000, hyperparameters=task.hyperparameters(), seed=seed + 1,
+        max_consecutive_failed_trials=10_000,
+    )  # fmt: skip
+
+
+METHODS = {
+    "random": _plain(RandomOracle),
+    "Keras Tuner Bayesian": _keras_bayesian,
+    "Keras Tuner Hyperband": _keras_hyperband,
+    "Optuna TPE + Hyperband": None,
+    "bayesian": _plain(BayesianOracle),
+    "hyperband": _hyperband(guided=False),
+    "hyperband+bayesian": _hyperband(),
+    "without the time kernel": _hyperband(over_time=False),
+    "without the liar": _hyperband(_NoLiar),
+    "without feasibility": _hyperband(_NoWaste),
+    "the thesis' rule": _hyperband(ThesisOracle),
+}
+ABLATIONS = ("without the time kernel", "without the liar", "without feasibility", "the thesis' rule")
+
+
+def tasks():
+    """Every task that is replayed.
+
+    Returns:
+        Dict from name to function `(seed) -> (task, fails)`.
+    """
+    file = DATA / "hpo" / "lcbench_table.npz"
+    found = {f"LCBench {index}": lambda seed, index=index: (LCBench(file, index), None) for index in LCBENCH_TASKS}
+    found["crossing curves"] = lambda seed: (CrossingCurves(seed), None)
+    found["crossing curves, little memory"] = lambda seed: (CrossingCurves(seed), _too_large)
+    return found
+
+
+def _too_large(values):
+    return values["width"] ** 2 * values["depth"] > 60_000
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=30)
+    parser.add_argument("--processes", type=int, default=2)
+    options = parser.parse_args()
+    _peers()
+    settings = {"seeds": options.seeds, "workers": WORKERS, "full_trainings": FULL_TRAININGS}
+    results = ResultsFile("tuning_replay", settings)
+    with multiprocessing.get_context("fork").Pool(options.processes, maxtasksperchild=8) as pool:
+        for task in tasks():
+            for method in METHODS:
+                results.measure(f"{task} / {method}", lambda t=task, m=method: _row(pool, t, m, options.seeds))
+    results.write(**summarise(results.rows, options.seeds))
+    for moment, table in results.content["summary"].items():
+        print(moment)
+        for method, row in table.items():
+            print(f"  {method:28s}", row)
+
+
+def _peers():
+    if not (PEERS / "optuna").is_dir():
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(PEERS), "optuna==4.5.0"]
+        subprocess.run(command, check=True)
+    sys.path.append(str(PEERS))
+
+
+def _row(pool, task, method, seeds):
+    started = time.perf_counter()
+    regrets = pool.starmap(_regret, [(task, method, seed) for seed in range(seeds)], chunksize=1)
+    regrets = np.array(regrets)
+    quarter = MOMENTS // 4 - 1
+    return {
+        "quarter": [round(value, 6) for value in regrets[:, quarter]],
+        "end": [round(value, 6) for value in regrets[:, -1]],
+        "median": [round(value, 6) for value in np.median(regrets, axis=0)],
+        "computed_seconds": round(time.perf_counter() - started, 1),
+    }
+
+
+def _regret(name, method, seed):
+    """Normalised regret of the best so far at each moment: 0 is the task's best, 1 its worst."""
+    task, fails = tasks()[name](seed)
+    space = task.hyperparameters()
+    rng = np.random.default_rng(0)
+    drawn = [Space(space).values(row) for row in Space(space).draw(300, rng)]
+    full = float(np.mean([task.seconds(values) for values in drawn])) * task.epochs
+    budget = FULL_TRAININGS * full / WORKERS
+    if METHODS[method] is None:
+        incumbent = replay_optuna(task, budget, WORKERS, seed, fails)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            incumbent = replay_oracle(METHODS[method](task, seed), task, budget, WORKERS, folder, fails)
+    best, worst = task.optimum()
+    found = np.array(incumbent.at(np.linspace(0, budget, MOMENTS + 1)[1:], worst))
+    return (np.clip(found, best, worst) - best) / (worst - best)
+
+
+def summarise(rows, seeds):
+    """Mean ranks, regrets and tests, at a quarter of the budget and at its end.
+
+    Args:
+        rows: Dict from "task / method" to its row.
+        seeds: Number of seeds.
+
+    Returns:
+        Dict from moment to dict from method to figures.
+    """
+    names = list(tasks())
+    summary = {}
+    for moment in ("quarter", "end"):
+        values = np.array([[rows[f"{task} / {method}"][moment] for method in METHODS] for task in names])
+        ranks = rankdata(values, axis=1).mean(axis=(0, 2))
+        ours = values[:, list(METHODS).index("hyperband+bayesian")].ravel()
+        table = {}
+        for index, method in enumerate(METHODS):
+            theirs = values[:, index].ravel()
+            table[method] = {
+                "mean_rank": round(float(ranks[index]), 3),
+                "median_regret": {task: float(f"{np.median(values[t, index]):.4g}") for t, task in enumerate(names)},
+                "wins_of_hyperband+bayesian": int((ours < theirs).sum()),
+                "losses": int((ours > theirs).sum()),
+                "wilcoxon_p": float(f"{wilcoxon(ours, theirs).pvalue:.3g}") if np.any(ours != theirs) else None,
+            }
+        summary[moment] = table
+    return summary
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""The task `tune` as a user runs it: one process or several, killed and resumed, and its errors."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def config(phantoms, tmp_path):
+    """Write a config of a small search: `(name, **search) -> path`."""
+
+    def write(name="search", task=(), **search):
+        values = {
+            "task": "hypermorph",
+            "output": str(tmp_path / name),
+            "data": {"cohort": str(phantoms), "split": {"train": 4, "validate": 2, "test": 2}, "pairs": 2},
+            "network": {"encoder": [4, 8], "decoder": [8, 4], "final": [4], "units": 8},
+            "objective": {"similarity": "mse"},
+            "training": {"epochs": 2, "steps": 2, "validate_pairs": 1},
+            "search": {
+                "method": "random",
+                "trials": 3,
+                "space": {
+                    "training.learning_rate": {"low": 1e-4, "high": 1e-2, "scale": "log"},
+                    "network.encoder": {"choices": [[4, 8], [4, 4]]},
+                    "network.units": {"low": 4, "high": 8},
+                },
+            },
+        }
+        values["search"] |= search
+        values |= dict(task)
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(values))
+        return path
+
+    return write
+
+
+def results(folder):
+    with open(folder / "results.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def found(folder):
+    """What must not depend on interruptions."""
+    return [{key: row[key] for key in row if "second" not in key and key != "finished_at"} for row in results(folder)]
+
+
+def test_a_search_leaves_results_best_config_and_report(config, tmp_path, main):
+    """Everything a user needs on a Monday: the table, the best config, which runs, and a page."""
+    path = config(method="hyperband+bayesian", budget=3, trials=None)
+    done = main("tune", "--config", path)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "search"
+    rows = results(folder)
+    assert len(rows) == 3 + 1 + 2
+    assert {row["status"] for row in rows} == {"COMPLETED"}
+    assert sum(row["configuration"] != row["trial"] for row in rows) == 1
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["validation_dice"] == max(float(row["objective"]) for row in rows)
+    best = yaml.safe_load((folder / "best.yaml").read_text())
+    row = next(row for row in rows if row["trial"] == metrics["best_trial"])
+    assert best["training"]["learning_rate"] == pytest.approx(float(row["training.learning_rate"]))
+    assert str(best["network"]["encoder"]) == row["network.encoder"]
+    page = (folder / "report.html").read_text()
+    assert page.count("<img") >= 2
+    assert main("hypermorph", "--config", folder / "best.yaml", "--dry-run").returncode == 0
+    status = main("tune", "status", "--config", path)
+    assert "6 trials: 6 completed, 0 failed, 0 running" in status.stdout
+    assert main("tune", "best", "--config", path).stdout == (folder / "best.yaml").read_text()
+    entries = list((folder / "tensorboard").glob("configuration_*"))
+    assert len(entries) == metrics["configurations"] == 5
+
+
+def test_a_killed_search_goes_on_with_the_same_result(config, tmp_path, main):
+    """`kill -9` in the middle of a trial: the table of an uninterrupted search."""
+    whole = main("tune", "--config", config("whole", method="bayesian", trials=5))
+    assert whole.returncode == 0, whole.stderr
+    path = config("parts", method="bayesian", trials=5)
+    command = [sys.executable, "main.py", "tune", "--config", str(path)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(lambda: (tmp_path / "parts/trials/trial_2/progress.json").is_file())
+    process.kill()
+    process.wait()
+    again = main("tune", "--config", path)
+    assert again.returncode == 0, again.stderr
+    assert found(tmp_path / "whole") == found(tmp_path / "parts")
+
+
+def test_workers_and_chief_may_die(config, tmp_path):
+    """A worker and the chief are killed: they are replaced, no trial is lost or doubled, and the search ends."""
+    path = config(trials=8)
+    command = [sys.executable, "main.py", "tune", "--config", str(path), "--workers", "2"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    trials = tmp_path / "search" / "trials"
+    wait_for(lambda: (trials / "trial_1/progress.json").is_file())
+    kill("worker", "worker0")
+    wait_for(lambda: (trials / "trial_3/progress.json").is_file())
+    kill("chief", "chief")
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    assert output.count("it is started again") == 2
+    rows = results(tmp_path / "search")
+    assert [row["trial"] for row in rows] == [str(index) for index in range(8)]
+    assert {row["status"] for row in rows} == {"COMPLETED"}
+    for row in rows:
+        curve = json.loads((trials / f"trial_{row['trial']}" / "progress.json").read_text())["curve"]
+        assert [entry["epoch"] for entry in curve] == [1, 2]
+        steps = json.loads((trials / f"trial_{row['trial']}" / "trial.json").read_text())
+        observed = steps["metrics"]["metrics"]["validation_dice"]["observations"]
+        assert [one["step"] for one in observed] == [1, 2]
+        assert all(len(one["value"]) == 1 for one in observed)
+
+
+def test_chief_and_workers_over_several_machines(config, tmp_path, main):
+    """One command each, here on loopback; a worker that is not replaced loses its trial to the other."""
+    path = config(trials=4, lease_seconds=8)
+    address = ["--address", "127.0.0.1:47913"]
+    command = [sys.executable, "main.py", "tune"]
+    common = {"cwd": ROOT, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    chief = subprocess.Popen([*command, "chief", "--config", str(path), *address], **common)
+    wait_for(lambda: (tmp_path / "search/trials/search.json").is_file())
+    named = [*command, "worker", "--config", str(path), *address, "--name"]
+    doomed = subprocess.Popen([*named, "doomed"], **common)
+    wait_for(lambda: (tmp_path / "search/trials/trial_0/trial.json").is_file())
+    doomed.kill()
+    other = subprocess.Popen([*named, "other"], **common)
+    for process in (other, chief):
+        _, errors = process.communicate(timeout=200)
+        assert process.returncode == 0, errors
+    doomed.communicate()
+    assert [row["status"] for row in results(tmp_path / "search")] == ["COMPLETED"] * 4
+    second = main("tune", "worker", "--config", path)
+    assert second.returncode == 2
+    assert "--address HOST:PORT" in second.stderr
+
+
+BAD = {
+    "unknown key": ({"space": {"network.unit": {"low": 1, "high": 4}}}, "did you mean 'units'?"),
+    "wrong value": ({"space": {"training.learning_rate": {"low": -2, "high": -1}}}, "learning_rate"),
+    "both": ({"space": {"network.units": {"low": 1, "high": 4, "choices": [1]}}}, "low and high, or choices"),
+    "backwards": ({"space": {"network.units": {"low": 4, "high": 1}}}, "low must be below high"),
+    "frozen": ({"space": {"data.pairs": {"low": 1, "high": 4}}}, "'data' cannot be searched"),
+    "endless": ({"trials": None}, "needs search.trials"),
+    "objective": ({"objective": "val_loss"}, "'val_loss' is not reported; known: loss, validation_dice"),
+    "no space": ({"space": {}}, "search.space"),
+    "seconds": ({"unit": "seconds", "method": "hyperband"}, "search.budget: missing"),
+}
+
+
+@pytest.mark.parametrize("kind", list(BAD))
+def test_what_is_wrong_is_said(kind, config, tmp_path, main):
+    """One line, exit code 2, before a minute of training."""
+    search, message = BAD[kind]
+    done = main("tune", "--config", config(**search))
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "search" / "trials").exists()
+
+
+def test_a_damaged_search_is_refused(config, tmp_path, main):
+    """A state that cannot be read must not be taken for an empty one and overwritten."""
+    path = config(trials=1)
+    assert main("tune", "status", "--config", path).returncode == 2
+    assert main("tune", "--config", path).returncode == 0
+    state = tmp_path / "search" / "trials" / "oracle.json"
+    state.write_text(state.read_text()[:100])
+    done = main("tune", "--config", path, "--set", "search.trials=2")
+    assert done.returncode == 2
+    assert "state is damaged" in done.stderr
+    assert len(state.read_text()) == 100
+
+
+def wait_for(there, seconds=120):
+    until = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.05)
+
+
+def kill(role, name):
+    """`kill -9` of a search's process."""
+    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True).stdout
+    for line in listed.splitlines():
+        if f"main.py tune {role} " in line and line.endswith(f"--name {name}"):
+            os.kill(int(line.split()[0]), signal.SIGKILL)
+            return
+    raise AssertionError(f"no process {name}")
