@@ -23,7 +23,15 @@ def config(phantoms, tmp_path):
             "task": "hypermorph",
             "output": str(tmp_path / name),
             "data": {"cohort": str(phantoms), "split": {"train": 4, "validate": 2, "test": 2}, "pairs": 2},
-            "network": {"encoder": [4, 8], "decoder": [8, 4], "final": [4], "units": 8},
+            "network": {
+                "features": "images",
+                "encoder": [4, 8],
+                "decoder": [8, 4],
+                "final": [4],
+                "units": 4,
+                "depth": 1,
+                "integration_steps": 0,
+            },
             "objective": {"similarity": "mse"},
             "training": {"epochs": 2, "steps": 2, "validate_pairs": 1},
             "search": {
@@ -32,7 +40,7 @@ def config(phantoms, tmp_path):
                 "space": {
                     "training.learning_rate": {"low": 1e-4, "high": 1e-2, "scale": "log"},
                     "network.encoder": {"choices": [[4, 8], [4, 4]]},
-                    "network.units": {"low": 4, "high": 8},
+                    "network.units": {"low": 2, "high": 8},
                 },
             },
         }
@@ -83,9 +91,9 @@ def test_a_search_leaves_results_best_config_and_report(config, tmp_path, main):
 
 def test_a_killed_search_goes_on_with_the_same_result(config, tmp_path, main):
     """`kill -9` in the middle of a trial: the table of an uninterrupted search."""
-    whole = main("tune", "--config", config("whole", method="bayesian", trials=5))
+    whole = main("tune", "--config", config("whole", method="bayesian", trials=4))
     assert whole.returncode == 0, whole.stderr
-    path = config("parts", method="bayesian", trials=5)
+    path = config("parts", method="bayesian", trials=4)
     command = [sys.executable, "main.py", "tune", "--config", str(path)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_for(lambda: (tmp_path / "parts/trials/trial_2/progress.json").is_file())
@@ -98,19 +106,19 @@ def test_a_killed_search_goes_on_with_the_same_result(config, tmp_path, main):
 
 def test_workers_and_chief_may_die(config, tmp_path):
     """A worker and the chief are killed: they are replaced, no trial is lost or doubled, and the search ends."""
-    path = config(trials=8)
+    path = config(trials=6)
     command = [sys.executable, "main.py", "tune", "--config", str(path), "--workers", "2"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     trials = tmp_path / "search" / "trials"
     wait_for(lambda: (trials / "trial_1/progress.json").is_file())
     kill("worker", "worker0")
-    wait_for(lambda: (trials / "trial_3/progress.json").is_file())
+    wait_for(lambda: (trials / "trial_2/progress.json").is_file())
     kill("chief", "chief")
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output
     assert output.count("it is started again") == 2
     rows = results(tmp_path / "search")
-    assert [row["trial"] for row in rows] == [str(index) for index in range(8)]
+    assert [row["trial"] for row in rows] == [str(index) for index in range(6)]
     assert {row["status"] for row in rows} == {"COMPLETED"}
     for row in rows:
         curve = json.loads((trials / f"trial_{row['trial']}" / "progress.json").read_text())["curve"]
@@ -123,7 +131,7 @@ def test_workers_and_chief_may_die(config, tmp_path):
 
 def test_chief_and_workers_over_several_machines(config, tmp_path, main):
     """One command each, here on loopback; a worker that is not replaced loses its trial to the other."""
-    path = config(trials=4, lease_seconds=8)
+    path = config(trials=2, lease_seconds=8)
     address = ["--address", "127.0.0.1:47913"]
     command = [sys.executable, "main.py", "tune"]
     common = {"cwd": ROOT, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
@@ -138,7 +146,7 @@ def test_chief_and_workers_over_several_machines(config, tmp_path, main):
         _, errors = process.communicate(timeout=200)
         assert process.returncode == 0, errors
     doomed.communicate()
-    assert [row["status"] for row in results(tmp_path / "search")] == ["COMPLETED"] * 4
+    assert [row["status"] for row in results(tmp_path / "search")] == ["COMPLETED"] * 2
     second = main("tune", "worker", "--config", path)
     assert second.returncode == 2
     assert "--address HOST:PORT" in second.stderr
@@ -190,7 +198,7 @@ def wait_for(there, seconds=120):
 
 def kill(role, name):
     """`kill -9` of a search's process."""
-    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True).stdout
+    listed = subprocess.run(["ps", "-ewwo", "pid,args"], capture_output=True, text=True).stdout
     for line in listed.splitlines():
         if f"main.py tune {role} " in line and line.endswith(f"--name {name}"):
             os.kill(int(line.split()[0]), signal.SIGKILL)
