@@ -2,7 +2,7 @@
 
 import numpy as np
 from scipy.linalg import cholesky
-from scipy.linalg.blas import dtrsm
+from scipy.linalg.blas import dtrsm, dtrsv
 
 
 class GrowingCholesky:
@@ -16,7 +16,7 @@ class GrowingCholesky:
         size: Number of rows.
     """
 
-    GROWTH = 1.2
+    GROWTH = 1.05
 
     def __init__(self, matrix=None):
         self.size = 0
@@ -74,7 +74,11 @@ class GrowingCholesky:
         columns = right[:, None] if right.ndim == 1 else right
         padded = np.zeros((len(self._buffer), columns.shape[1]), order="F")
         padded[: self.size] = columns
-        if self.size:
+        if not self.size:
+            return np.zeros(right.shape)
+        if columns.shape[1] == 1:  # bound by memory: this one reads half as much
+            padded = dtrsv(self._buffer, padded[:, 0], lower=1, overwrite_x=1)
+        else:
             padded = dtrsm(1.0, self._buffer, padded, lower=1, overwrite_b=1)
         return padded[: self.size].reshape(right.shape)
 
