@@ -51,6 +51,9 @@ bench: $(STAMP)
 	$(RUN) -m benchmarks.hypermorph_2d --experiment two
 	$(RUN) -m benchmarks.hypermorph_2d --experiment initialisation
 	$(RUN) -m benchmarks.hypermorph_2d --experiment generators
+	$(RUN) -m benchmarks.gaussian_process
+	$(RUN) -m benchmarks.tuning_digits
+	$(RUN) -m benchmarks.tuning_replay
 
 clean:
-	rm -rf .venv .venv-backends .venv-peers runs .pytest_cache .ruff_cache
+	rm -rf .venv .venv-backends .venv-peers .peers runs .pytest_cache .ruff_cache

@@ -27,7 +27,7 @@ def best_so_far(rows, name, sign):
         axis.set_yscale("symlog", linthresh=max(abs(low), abs(high)))
     axis.set_xlabel("minutes since the search began")
     axis.set_ylabel(name)
-    axis.legend(fontsize=8)
+    axis.legend(fontsize=8, loc="center right")
     return figure
 
 
@@ -111,16 +111,20 @@ def slices(predicted, name, sign):
         numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in one.values)
         x = np.array(one.values, float) if numbers else np.arange(len(one.values))
         tried = one.tried if numbers else [one.values.index(value) for value in one.tried]
-        axis.fill_between(x, sign * one.low, sign * one.high, color=BLUE, alpha=0.2)
-        axis.plot(x, sign * one.middle, ".-" if len(x) < 12 else "-", color=BLUE)
+        middle, low, high = (sign * values for values in (one.middle, one.low, one.high))
+        if numbers:
+            axis.fill_between(x, low, high, color=BLUE, alpha=0.2)
+            axis.plot(x, middle, ".-" if len(x) < 12 else "-", color=BLUE)
+        else:
+            axis.vlines(x, low, high, color=BLUE, alpha=0.3, linewidth=6)
+            axis.plot(x, middle, "o", color=BLUE)
         axis.plot(tried, sign * np.array(one.found), "x", color=RED, markersize=4, alpha=0.7)
         if numbers and min(x) > 0 and max(x) / min(x) > 50:
             axis.set_xscale("log")
         if not numbers:
             axis.set_xticks(x, [str(value)[:14] for value in one.values], fontsize=7)
-        low, high = np.min(sign * one.middle), np.max(sign * one.middle)
-        spread = max(high - low, np.max(np.abs(one.high - one.low)), 1e-9)
-        axis.set_ylim(low - spread, high + spread)
+        spread = max(np.ptp(middle), np.max(np.abs(high - low)), 1e-9)
+        axis.set_ylim(middle.min() - spread, middle.max() + spread)
         axis.set_title(one.name, fontsize=9)
         axis.tick_params(labelsize=7)
     for axis in list(axes.flat)[len(predicted) :]:

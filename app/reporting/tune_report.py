@@ -34,7 +34,7 @@ def write_results(config, base, folder, oracle):
         "trials": len(rows),
         "failed": sum(row["status"] == "FAILED" for row in rows),
         "configurations": len({row["configuration"] for row in rows}),
-        "seconds": seconds,
+        "seconds": round(seconds, 3),
         "stopped_because": oracle.stopped_because,
     }
     report = Report(f"Search of {config.task}: {config.search.method}", folder)

@@ -1,6 +1,9 @@
 """Bayesian optimisation as a Keras Tuner oracle."""
 
+import keras_tuner as kt
+
 from app.tuning.oracle import SearchOracle
+from app.tuning.space import Space
 from app.tuning.surrogate import Observation, Surrogate
 
 
@@ -58,7 +61,9 @@ class BayesianOracle(SearchOracle):
         }  # fmt: skip
         self._surrogate, self._surrogate_state = None, None
         self._sizes = {}
-        Surrogate(_NO_SPACE, **self._options)  # refuses unknown options now, not after the first trials
+        Surrogate(
+            Space(kt.HyperParameters()), **self._options
+        )  # refuses unknown options now, not after the first trials
 
     @property
     def surrogate(self):
@@ -75,12 +80,7 @@ class BayesianOracle(SearchOracle):
         initial = max(3, len(self.space.names)) if self.num_initial_points is None else self.num_initial_points
         observations = self.observations() if len(self.trials) >= initial else []
         rows = self.surrogate.propose(observations, self._running(), self._taken(), 1, rng)
-        if not rows:
-            return None
-        values = self.space.values(rows[0])
-        if self.size_of is not None:
-            self._sizes[trial_id] = self.surrogate.log_size(values)
-        return values
+        return self.space.values(rows[0]) if rows else None
 
     def observations(self):
         """What the ended trials taught.
@@ -109,16 +109,17 @@ class BayesianOracle(SearchOracle):
         return [self._row(trial) for trial in self.ongoing_trials.values()]
 
     def _size(self, name):
-        return self._sizes.get(name)
+        """Size of a trial's model: counted when something has failed, since counting takes a build's time."""
+        if self.size_of is None or all(trial.status != "FAILED" for trial in self.trials.values()):
+            return None
+        if name not in self._sizes:
+            values = {
+                key: value
+                for key, value in self.trials[name].hyperparameters.values.items()
+                if not key.startswith("tuner/")
+            }
+            self._sizes[name] = self.surrogate.log_size(values)
+        return self._sizes[name]
 
     def _value(self, trial):
         return self.sign * trial.score if trial.status == "COMPLETED" else float("nan")
-
-
-class _NoSpace:
-    """Stands for a space while the options are checked."""
-
-    categorical = ()
-
-
-_NO_SPACE = _NoSpace()

@@ -129,8 +129,7 @@ class HyperbandBayesianOracle(BayesianOracle):
 
     def _size(self, name):
         """A promoted trial has the size of the one it goes on with."""
-        before = self.trials[name].hyperparameters.values.get("tuner/trial_id")
-        return super()._size(name) or (self._size(before) if before else None)
+        return super()._size(self.trials[name].hyperparameters.values.get("tuner/trial_id", name))
 
     def _value(self, trial):
         return self.last_value(trial) if trial.status == "COMPLETED" else math.nan

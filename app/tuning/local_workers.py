@@ -25,7 +25,7 @@ def run_local(config_file, folder, workers):
 
     Args:
         config_file: Config of the search.
-        folder: Where the workers' output goes, a file each.
+        folder: Where the output of each process goes, a file each; the chief's is printed too.
         workers: Number of workers.
 
     Raises:
@@ -40,7 +40,13 @@ def run_local(config_file, folder, workers):
         command += ["--address", address, "--name", name]
         environment = {**os.environ, **environment, "KERASMORPH_PARENT": str(os.getpid())}
         with open(folder / f"{name}.txt", "a") as output:
-            return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+            if role == "worker":
+                return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, text=True
+        )
+        threading.Thread(target=_relay, args=(process.stdout, folder / f"{name}.txt"), daemon=True).start()
+        return process
 
     threads = str(max(1, (os.cpu_count() or 1) // workers))
     plan = {"chief": ("chief", {"CUDA_VISIBLE_DEVICES": "-1"})}
@@ -90,6 +96,15 @@ def watch_parent():
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _relay(lines, path):
+    """The chief tells how the search goes: to the terminal, and into its file."""
+    with open(path, "a", buffering=1) as file:
+        for line in lines:
+            file.write(line)
+            if not line.startswith("error: "):  # the watching process says it itself
+                print(line, end="", flush=True)
 
 
 def _wait(running, seconds=15.0):
