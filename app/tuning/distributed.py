@@ -89,7 +89,7 @@ class _Repeating:
             while True:
                 try:
                     # Not for as long as the patience: a channel may miss that the server is back.
-                    return getattr(self._stub, name)(request, wait_for_ready=True, timeout=30.0)
+                    return getattr(self._stub, name)(request, wait_for_ready=True, timeout=120.0)
                 except grpc.RpcError as error:
                     away = error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
                     if not away or time.monotonic() > until:

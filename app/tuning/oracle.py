@@ -10,6 +10,7 @@ from pathlib import Path
 
 import keras_tuner as kt
 import numpy as np
+from keras_tuner.engine.trial import Trial
 
 from app.files import write_text
 from app.tuning.space import Space
@@ -54,7 +55,6 @@ class SearchOracle(kt.Oracle):
         self.stopped_because = None
         self.heard = {}
         self._space, self._rows = None, (None, {})
-        self._ended = set()
         self._starts = collections.Counter()
         self.clock = {}
         self.verbose = 0
@@ -127,6 +127,8 @@ class SearchOracle(kt.Oracle):
     @kt.synchronized
     def update_trial(self, trial_id, metrics, step=0):
         """Metrics of a step; without metrics a sign of life of its worker."""
+        if trial_id not in self.trials:  # of another search; an exception here would leave the lock held
+            return Trial(self.get_space(), trial_id, "STOPPED")
         for tuner_id, trial in self.ongoing_trials.items():
             if trial.trial_id == trial_id:
                 self.heard[tuner_id] = time.monotonic()
@@ -138,19 +140,25 @@ class SearchOracle(kt.Oracle):
     @kt.synchronized
     def end_trial(self, trial):
         """A trial's end; a second one is ignored."""
-        if trial.trial_id in self._ended:
+        name = trial.trial_id
+        if name in self.end_order or name not in self.trials:
+            # Its worker was taken for dead, and came back: nobody need go on with it.
+            self._retry_queue = [one for one in self._retry_queue if one != name]
+            self.ongoing_trials = {one: other for one, other in self.ongoing_trials.items() if other.trial_id != name}
             return
         # Numbers come back from a worker with 32 bits.
-        known = self.trials[trial.trial_id].hyperparameters.values
+        known = self.trials[name].hyperparameters.values
         trial.hyperparameters.values = {**trial.hyperparameters.values, **known}
-        self._ended.add(trial.trial_id)
-        self.clock[trial.trial_id][1] = time.time()
+        self.clock[name][1] = time.time()
         super().end_trial(trial)
-        ended = self.trials[trial.trial_id]
+        if name not in self.end_order:  # to be tried again
+            return
+        self._retry_queue = [one for one in self._retry_queue if one != name]
+        ended = self.trials[name]
         score = "failed" if ended.status != "COMPLETED" else f"{self.objective.name} {ended.score:.5g}"
         best = self.get_best_trials(1)[0].score
         of = f" of {self.max_trials}" if self.max_trials else ""
-        LOG.info("trial %s%s: %s, best so far %s", trial.trial_id, of, score, "none" if best is None else f"{best:.5g}")
+        LOG.info("trial %s%s: %s, best so far %s", name, of, score, "none" if best is None else f"{best:.5g}")
         self.prune()
 
     def prune(self):
@@ -158,7 +166,7 @@ class SearchOracle(kt.Oracle):
         if self.keep_best is None:
             return
         best = {trial.trial_id for trial in self.get_best_trials(self.keep_best)}
-        for name in self._ended:
+        for name in self.end_order:
             folder = Path(self._get_trial_dir(name))
             if not self.needs(name):
                 for path in folder.glob(LAST):
@@ -200,14 +208,6 @@ class SearchOracle(kt.Oracle):
         last = max(trial.metrics.get_history(self.objective.name), key=lambda one: one.step)
         return self.sign * float(np.mean(last.value))
 
-    def forget_worker(self, tuner_id):
-        """Stop waiting for a worker that is gone.
-
-        Args:
-            tuner_id: Its name.
-        """
-        self.tuner_ids.discard(tuner_id)
-
     def save(self):
         """Write the state, whole or not at all."""
         write_text(self._get_oracle_fname(), json.dumps(self.get_state()))
@@ -227,7 +227,6 @@ class SearchOracle(kt.Oracle):
             trial.status = "RUNNING"
         self._retry_queue = [name for name in self._retry_queue if name not in self._were_ongoing.values()]
         self.heard = dict.fromkeys(self.ongoing_trials, time.monotonic())
-        self._ended = set(self.end_order)
 
     def get_state(self):
         """State as JSON."""
@@ -248,6 +247,9 @@ class SearchOracle(kt.Oracle):
     def _has_step(self, trial, step):
         name = self.objective.name
         return trial.metrics.exists(name) and any(one.step == step for one in trial.metrics.get_history(name))
+
+    def _check_objective_found(self, metrics):
+        """A report without the objective makes a failed trial, see `score_trial`; Keras Tuner raises here."""
 
     def _check_consecutive_failures(self):
         """Note that the search must end; Keras Tuner raises here, and its lock is never released."""

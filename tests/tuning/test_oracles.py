@@ -252,6 +252,36 @@ def test_a_dead_workers_trial_goes_to_another(tmp_path):
     assert oracle.trials[lost.trial_id].score == 1.0
 
 
+def test_a_worker_that_comes_back_is_not_asked_for_the_same_again(tmp_path):
+    """Taken for dead, it ends its trial after all, before or after another took it: the search goes on and ends."""
+    oracle = RandomOracle(objective=LOSS, max_trials=2, hyperparameters=bowl(), seed=0, lease_seconds=0.0)
+    oracle._set_project_dir(str(tmp_path), "search")
+    slow = oracle.create_trial("slow")
+    assert oracle.create_trial("other").trial_id == slow.trial_id
+    finish(oracle, slow, 1.0)
+    finish(oracle, slow, 2.0)
+    following = oracle.create_trial("other")
+    assert following.trial_id != slow.trial_id
+    finish(oracle, following, 3.0)
+    assert oracle.create_trial("other").status == oracle.create_trial("slow").status == "STOPPED"
+    assert [oracle.trials[name].score for name in oracle.end_order] == [1.0, 3.0]
+    assert oracle.update_trial("none", {"loss": 1.0}).status == "STOPPED"
+
+
+def test_a_failed_trial_may_be_tried_again(tmp_path):
+    """`max_retries_per_trial` is Keras Tuner's promise: a crash is tried once more, and then counts."""
+    oracle = RandomOracle(objective=LOSS, max_trials=1, hyperparameters=bowl(), seed=0, max_retries_per_trial=1)
+    oracle._set_project_dir(str(tmp_path), "search")
+    for attempt in range(2):
+        trial = oracle.create_trial("worker")
+        assert trial.trial_id == "0"
+        trial.status = "INVALID"
+        oracle.end_trial(trial)
+        assert len(oracle.end_order) == attempt
+    assert oracle.trials["0"].status == "FAILED"
+    assert oracle.create_trial("worker").status == "STOPPED"
+
+
 def test_a_trial_that_kills_its_process_has_failed(tmp_path):
     """What the system kills for want of memory would else be begun for ever."""
     oracle = RandomOracle(objective=LOSS, max_trials=2, hyperparameters=bowl(), seed=0)
