@@ -93,7 +93,7 @@ class Surrogate:
         failed = [one for one in observations if not np.isfinite(one.value)]
         if len(known) < 2:
             return self._random(count, taken, rng)
-        processes, self._lowest = self._processes(known, rng), {}
+        processes, self._full = self._processes(known, rng), {}
         rows = self._candidates(known, processes[0], taken, rng)
         if not len(rows):
             return []
@@ -187,7 +187,7 @@ class Surrogate:
         return np.array(list(unique.values())).reshape(-1, len(space.names))
 
     def _promise(self, process, rows):
-        return self.acquire(*process.predict(self._points(rows)), self._best(process, process.factor.size))
+        return self.acquire(*process.predict(self._points(rows)), self._at_full_budget(process).min())
 
     def _feasibility(self, known, failed, rows, rng):
         if not self.uses_feasibility or not failed:
@@ -201,7 +201,8 @@ class Surrogate:
         watched = [Watched(process, self._points(rows)) for process in processes]
         lies = {"min": np.min, "mean": np.mean, "max": np.max}
         before = [process.factor.size for process in processes]
-        lie = None if self.liar == "believer" else lies[self.liar](processes[0].values)
+        lie = None if self.liar == "believer" else lies[self.liar](self._at_full_budget(processes[0]))
+        lowest = [self._at_full_budget(process).min() for process in processes]
         for row in running:
             point = self._points(row[None])[0]
             for one in watched:
@@ -217,9 +218,8 @@ class Surrogate:
         if sizes is not None:
             feasible = feasible * sizes.predicted
         while len(chosen) < count and free.any():
-            scores = np.mean([self.acquire(one.mean, one.deviation, self._best(one.process, n)) for one, n in
-                              zip(watched, before, strict=True)], axis=0)  # fmt: skip
-            scores = np.where(free, scores * feasible, -1.0)
+            promises = [self.acquire(one.mean, one.deviation, low) for one, low in zip(watched, lowest, strict=True)]
+            scores = np.where(free, np.mean(promises, axis=0) * feasible, -1.0)
             index = self._highest(scores, rows, sizes)
             free[index] = False
             chosen.append(rows[index])
@@ -232,15 +232,15 @@ class Surrogate:
                 process.drop(process.factor.size - size)
         return chosen
 
-    def _best(self, process, size):
-        """Lowest of the first `size` values; with observations before the full budget, lowest prediction for it."""
+    def _at_full_budget(self, process):
+        """The values; with observations before the full budget, what is predicted for it where they were made."""
         if not self.kernel.over_time:
-            return process.values[:size].min()
-        if id(process) not in self._lowest:
-            points = process.points[:size].copy()
+            return process.values
+        if id(process) not in self._full:
+            points = process.points.copy()
             points[:, -1] = 1.0
-            self._lowest[id(process)] = process.predict(np.unique(points, axis=0))[0].min()
-        return self._lowest[id(process)]
+            self._full[id(process)] = process.predict(np.unique(points, axis=0))[0]
+        return self._full[id(process)]
 
     def _sizes(self, known, failed, rows, rng):
         """Failures by size, where sizes are counted before a model is built and something has failed."""
