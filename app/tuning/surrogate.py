@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 from scipy.stats import yeojohnson, yeojohnson_normmax
+from threadpoolctl import threadpool_limits
 
 from app.tuning import acquisition
 from app.tuning.feasibility import Feasibility, SizeFeasibility
@@ -12,7 +13,7 @@ from app.tuning.kernel import Kernel
 
 LIARS = ("min", "mean", "max", "believer")
 MOST_CANDIDATES = 3000
-CHECKED_BY_SIZE, PROBES = 16, 32
+CHECKED_BY_SIZE, PROBES = 16, 16
 
 
 @dataclasses.dataclass
@@ -76,6 +77,7 @@ class Surrogate:
         self._probes = None
         self._process = None
 
+    @threadpool_limits.wrap(limits=1, user_api="blas")  # matrices so small that threads wait for one another
     def propose(self, observations, running, taken, count, rng):
         """The next configurations.
 
