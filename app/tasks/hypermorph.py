@@ -39,7 +39,7 @@ def run(config, dry_run=False):
 
 
 def _checked(config, data):
-    """Subjects, splits, summary and whether the loss uses labels; everything that is wrong is said."""
+    """Subjects, splits and summary; everything that is wrong is said."""
     subjects = read_cohort(data)
     parts = split_cohort(subjects, data.split, config.seed)
     problems = [

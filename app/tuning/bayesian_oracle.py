@@ -61,9 +61,8 @@ class BayesianOracle(SearchOracle):
         }  # fmt: skip
         self._surrogate, self._surrogate_state = None, None
         self._sizes = {}
-        Surrogate(
-            Space(kt.HyperParameters()), **self._options
-        )  # refuses unknown options now, not after the first trials
+        # Refuses unknown options now, not after the first trials.
+        Surrogate(Space(kt.HyperParameters()), **self._options)
 
     @property
     def surrogate(self):

@@ -61,7 +61,6 @@ class BudgetedTuner(kt.Tuner):
         if unit not in UNITS:
             raise ValueError(f"Expected unit in {UNITS}. Received: {unit}")
         self.epochs, self.unit, self.seed, self.board = epochs, unit, seed, board
-        kwargs.setdefault("executions_per_trial", 1)
         super().__init__(oracle, hypermodel, max_model_size=max_model_size, **kwargs)
         oracle.keep_best = keep_best
         if count_sizes and getattr(oracle, "size_of", 0) is None:
@@ -82,10 +81,11 @@ class BudgetedTuner(kt.Tuner):
         """
         values = trial.hyperparameters.values
         folder = Path(self.get_trial_dir(trial.trial_id))
-        keras.utils.set_random_seed(self._seed(self._root(trial)))
+        root = self._root(trial)
+        keras.utils.set_random_seed(self._seed(root))
         model = self._try_build(trial.hyperparameters)
         progress = self._restore(model, folder, values.get("tuner/trial_id"))
-        keeper = _Keeper(self, trial, folder, progress)
+        keeper = _Keeper(self, trial, root, folder, progress)
         if not keeper.through:
             keeper.train(model, *args, **kwargs)
         del model, keeper
@@ -151,16 +151,12 @@ class BudgetedTuner(kt.Tuner):
                 LOG.info("the size of a model could not be counted before it is built: %s", error)
             return 0, 0
 
-    def _chain(self, trial):
-        """Names of a trial and of those that it goes on with."""
-        names, values = [trial.trial_id], trial.hyperparameters.values
-        while before := values.get("tuner/trial_id"):
-            names.append(before)
-            values = self.oracle.get_trial(before).hyperparameters.values
-        return names
-
     def _root(self, trial):
-        return self._chain(trial)[-1]
+        """Name of a configuration's first trial."""
+        name, values = trial.trial_id, trial.hyperparameters.values
+        while before := values.get("tuner/trial_id"):
+            name, values = before, self.oracle.get_trial(before).hyperparameters.values
+        return name
 
     def _seed(self, root):
         return (self.seed * 100_003 + int(root)) % 2**31
@@ -190,9 +186,10 @@ class BudgetedTuner(kt.Tuner):
 class _Keeper(keras.callbacks.Callback):
     """Trains one trial to its budget: reports, checkpoints and stops."""
 
-    def __init__(self, tuner, trial, folder, progress):
+    def __init__(self, tuner, trial, root, folder, progress):
         super().__init__()
-        self.tuner, self.trial, self.folder, self.progress = tuner, trial, folder, progress
+        self.tuner, self.trial, self.root = tuner, trial, root
+        self.folder, self.progress = folder, progress
         self.budget = trial.hyperparameters.values.get("tuner/epochs", tuner.epochs)
         self.objective = tuner.oracle.objective
 
@@ -209,7 +206,7 @@ class _Keeper(keras.callbacks.Callback):
     def train(self, model, *args, callbacks=(), **kwargs):
         """Train from where the progress stands."""
         first = self.progress["epochs"]
-        args, kwargs = _seeded(args, kwargs, self.tuner._seed(self.tuner._root(self.trial)), first)
+        args, kwargs = _seeded(args, kwargs, self.tuner._seed(self.root), first)
         last = int(self.budget) if self.tuner.unit == "epochs" else 10**9
         callbacks = [*self.tuner._deepcopy_callbacks(list(callbacks)), self]
         kwargs = {**kwargs, "initial_epoch": first, "epochs": last, "callbacks": callbacks}
@@ -245,8 +242,7 @@ class _Keeper(keras.callbacks.Callback):
             (self.folder / before).unlink(missing_ok=True)
         self.tuner._report(self.trial.trial_id, progress["curve"][-1])
         if self.tuner.board:
-            root = self.tuner._root(self.trial)
-            self.tuner.board.write(root, self.trial.hyperparameters.values, progress["curve"][-1])
+            self.tuner.board.write(self.root, self.trial.hyperparameters.values, progress["curve"][-1])
         if self.through:
             self.model.stop_training = True
 

@@ -1,7 +1,5 @@
 """Hyperband whose configurations a Gaussian process chooses, as a Keras Tuner oracle."""
 
-import math
-
 import keras_tuner as kt
 
 from app.tuning.bayesian_oracle import BayesianOracle
@@ -131,6 +129,3 @@ class HyperbandBayesianOracle(BayesianOracle):
     def _size(self, name):
         """A promoted trial has the size of the one it goes on with."""
         return super()._size(self.trials[name].hyperparameters.values.get("tuner/trial_id", name))
-
-    def _value(self, trial):
-        return self.last_value(trial) if trial.status == "COMPLETED" else math.nan
