@@ -86,16 +86,7 @@ def with_values(config, values):
     """
     patched = config.model_dump(mode="json", by_alias=True)
     for key, value in values.items():
-        *parents, last = key.split(".")
-        section = patched
-        for parent in parents:
-            section = section.get(parent) if isinstance(section, dict) else section[_index(section, parent, key)]
-            if not isinstance(section, dict | list):
-                raise UserError(f"{key}: '{parent}' is no section of the config; check the key")
-        if isinstance(section, list):
-            section[_index(section, last, key)] = value
-        else:
-            section[last] = value
+        _put(patched, key, value, key)
     return check_values(type(config), patched, ", ".join(values))
 
 
@@ -115,16 +106,21 @@ def _assign(values, assignment):
     key, equals, text = assignment.partition("=")
     if not equals or not key:
         raise UserError(f"--set {assignment}: expected KEY=VALUE, e.g. --set training.epochs=5")
-    *parents, last = key.split(".")
-    for parent in parents:
-        child = values.setdefault(parent, {}) if isinstance(values, dict) else values[_index(values, parent, key)]
-        if not isinstance(child, dict | list):
-            raise UserError(f"--set {key}: '{parent}' is a value, not a section; check the key")
-        values = child
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise UserError(f"--set {key}: value is not valid YAML ({_one_line(error)})") from None
+    _put(values, key, value, f"--set {key}")
+
+
+def _put(values, key, value, where):
+    """Set the entry of nested values that a dotted key names; sections that are missing are made."""
+    *parents, last = key.split(".")
+    for parent in parents:
+        child = values.setdefault(parent, {}) if isinstance(values, dict) else values[_index(values, parent, key)]
+        if not isinstance(child, dict | list):
+            raise UserError(f"{where}: '{parent}' is a value, not a section; check the key")
+        values = child
     if isinstance(values, list):
         values[_index(values, last, key)] = value
     else:

@@ -10,6 +10,7 @@ keeps them (an interrupted training goes on). Then every method searches the tab
 
 import argparse
 import csv
+import functools
 import itertools
 import multiprocessing
 import time
@@ -39,7 +40,7 @@ def main():
     parser.add_argument("--runs", type=int, default=600)
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
-    losses = _table()
+    losses = _table(options.processes)
     results = ResultsFile("tuning_digits", {"runs": options.runs, "epochs": EPOCHS, "models": len(losses)})
     for name, function in METHODS.items():
         results.measure(name, lambda function=function: _draws(function, losses, options))
@@ -66,7 +67,7 @@ def space():
     return Space(hp)
 
 
-def _table():
+def _table(processes):
     """Validation loss of each model after its last epoch, trained where it is not known."""
     rows = []
     if TABLE.is_file():
@@ -74,12 +75,12 @@ def _table():
             rows = list(csv.DictReader(file))
     known = {tuple(row[name] for name in AXES) for row in rows}
     missing = [values for values in itertools.product(*AXES.values()) if tuple(map(str, values)) not in known]
-    if missing:
-        train = _trainer()
-        for count, values in enumerate(missing, len(rows) + 1):
-            rows.append(dict(zip(AXES, values, strict=True)) | train(**dict(zip(AXES, values, strict=True))))
+    # Two processes of one thread each: models this small leave a second thread nothing to do.
+    with multiprocessing.get_context("spawn").Pool(processes, _one_thread) as pool:
+        for count, row in enumerate(pool.imap_unordered(_train, missing), len(rows) + 1):
+            rows.append(row)
             if count % 10 == 0 or count == 600:
-                write_csv(TABLE, rows)
+                write_csv(TABLE, sorted(rows, key=lambda row: [float(row[name]) for name in AXES]))
                 print(f"{count} of 600 models trained", flush=True)
     where = space()
     return {
@@ -88,36 +89,49 @@ def _table():
     }
 
 
-def _trainer():
+def _one_thread():
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def _train(values):
+    """One row of the table: a model trained for `EPOCHS` epochs from the same seed."""
     import keras
+
+    parameters = dict(zip(AXES, values, strict=True))
+    stack_of = (parameters["filters"], parameters["kernel_size"])
+    (x_train, y_train), validation = _digits()
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(0)
+    stack = [keras.layers.Conv2D(*stack_of, padding="same", activation="relu") for _ in range(parameters["layers"])]
+    head = [keras.layers.MaxPooling2D(), keras.layers.Flatten(), keras.layers.Dense(10)]
+    model = keras.Sequential([keras.Input((8, 8, 1)), *stack, *head])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(parameters["learning_rate"]), loss, metrics=["accuracy"], jit_compile=False)
+    started = time.perf_counter()
+    history = model.fit(
+        x_train, y_train, parameters["batch_size"], EPOCHS, verbose=0, validation_data=validation,
+        validation_batch_size=len(validation[0]),
+    ).history  # fmt: skip
+    return parameters | {
+        "parameters": model.count_params(),
+        "validation_loss": round(history["val_loss"][-1], 6),
+        "validation_accuracy": round(history["val_accuracy"][-1], 6),
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+
+
+@functools.cache
+def _digits():
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
     x, y = load_digits(return_X_y=True)
     x = (x / 16.0).astype("float32").reshape(-1, 8, 8, 1)
     x_train, x_validate, y_train, y_validate = train_test_split(x, y, train_size=1000, random_state=0, stratify=y)
-
-    def train(filters, layers, kernel_size, learning_rate, batch_size):
-        keras.backend.clear_session()
-        keras.utils.set_random_seed(0)
-        stack = [keras.layers.Conv2D(filters, kernel_size, padding="same", activation="relu") for _ in range(layers)]
-        head = [keras.layers.MaxPooling2D(), keras.layers.Flatten(), keras.layers.Dense(10)]
-        model = keras.Sequential([keras.Input((8, 8, 1)), *stack, *head])
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(keras.optimizers.Adam(learning_rate), loss, metrics=["accuracy"], jit_compile=False)
-        started = time.perf_counter()
-        history = model.fit(
-            x_train, y_train, batch_size, EPOCHS, verbose=0, validation_data=(x_validate, y_validate),
-            validation_batch_size=797,
-        ).history  # fmt: skip
-        return {
-            "parameters": model.count_params(),
-            "validation_loss": round(history["val_loss"][-1], 6),
-            "validation_accuracy": round(history["val_accuracy"][-1], 6),
-            "seconds": round(time.perf_counter() - started, 3),
-        }
-
-    return train
+    return (x_train, y_train), (x_validate, y_validate)
 
 
 def _random(losses, run):

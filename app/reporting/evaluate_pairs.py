@@ -137,3 +137,22 @@ def summarise(rows):
             entry[name] = float(np.mean([row[name] for row in these]))
         summary.append(entry)
     return summary
+
+
+def validation_dice(pairs, cache, grid):
+    """What is measured after an epoch: the mean Dice at the best of a few hyper-parameter values.
+
+    Args:
+        pairs: List of pairs of subjects.
+        cache: `SubjectCache`.
+        grid: List of tuples of hyper-parameter values.
+
+    Returns:
+        Function `(model) -> {"validation_dice": ...}`.
+    """
+
+    def measure(model):
+        rows = evaluate_pairs(model, pairs, cache, grid, quiet=True)
+        return {"validation_dice": max(entry["dice"] for entry in summarise(rows))}
+
+    return measure

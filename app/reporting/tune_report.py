@@ -11,6 +11,7 @@ from app.reporting.html import Report
 from app.reporting.tune_figures import best_so_far, importance_bars, parallel_coordinates, slices
 from app.tuning.declare import chosen
 from app.tuning.importance import importance, predicted_slices
+from app.tuning.oracle import first_trial
 
 
 def write_results(config, base, folder, oracle):
@@ -79,7 +80,7 @@ def table(config, oracle):
         rows.append(
             {
                 "trial": name,
-                "configuration": root(oracle, name),
+                "configuration": first_trial(oracle, trial),
                 "status": trial.status,
                 "objective": trial.score if trial.status == "COMPLETED" else None,
                 "last": oracle.sign * last if math.isfinite(last) else None,
@@ -94,21 +95,6 @@ def table(config, oracle):
             }
         )
     return rows
-
-
-def root(oracle, name):
-    """First trial of a configuration.
-
-    Args:
-        oracle: `SearchOracle`.
-        name: Trial.
-
-    Returns:
-        Name of a trial.
-    """
-    while before := oracle.trials[name].hyperparameters.values.get("tuner/trial_id"):
-        name = before
-    return name
 
 
 def best_config(config, base, oracle):

@@ -68,7 +68,7 @@ def _train_and_report(config, hyper, parts, summary, data, names, simulated, fol
     keras = import_keras()
 
     from app.data.batches import SubjectCache
-    from app.reporting.evaluate_pairs import evaluate_pairs, summarise
+    from app.reporting.evaluate_pairs import evaluate_pairs, summarise, validation_dice
     from app.reporting.hypermorph_report import SIMULATED, write_report
     from app.training.callbacks import save_model
     from app.training.contract import Contract
@@ -77,19 +77,16 @@ def _train_and_report(config, hyper, parts, summary, data, names, simulated, fol
     keras.utils.set_random_seed(config.seed)
     cache = SubjectCache(data, summary.shape, summary.structures)
     grid = list(itertools.product(*(one.grid(config.evaluation.values) for one in hyper)))
-    coarse = coarse_grid(hyper)
     validation_pairs = draw_pairs(parts["validate"], data.pairs, config.seed)
-
-    def measure(model):
-        rows = evaluate_pairs(model, validation_pairs[: config.training.validate_pairs], cache, coarse, quiet=True)
-        return {"validation_dice": max(entry["dice"] for entry in summarise(rows))}
 
     model, history = train(
         build=lambda: build_model(config, hyper, len(summary.structures) if uses_labels(config) else 0),
         pairs=lambda first: training_pairs(config, parts, cache, hyper, uses_labels(config), first),
         config=config.training,
         folder=folder,
-        measure=measure if summary.structures else None,
+        measure=validation_dice(validation_pairs[: config.training.validate_pairs], cache, coarse_grid(hyper))
+        if summary.structures
+        else None,
     )
     log("evaluating on the validation pairs, to choose the best hyper-parameters")
     validation = summarise(evaluate_pairs(model, validation_pairs, cache, grid))

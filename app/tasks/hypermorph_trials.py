@@ -2,7 +2,7 @@
 
 from app.data.batches import SubjectCache
 from app.data.cohort import draw_pairs
-from app.reporting.evaluate_pairs import evaluate_pairs, summarise
+from app.reporting.evaluate_pairs import validation_dice
 from app.tasks.hypermorph import build_model, coarse_grid, hyper_parameters, training_pairs, uses_labels
 from app.training.callbacks import ValidateOverHyper
 from app.training.train import optimizer
@@ -43,12 +43,6 @@ class HyperMorphTrials:
         hyper = hyper_parameters(config)
         pairs = training_pairs(config, self.parts, self.cache, hyper, uses_labels(config), initial_epoch)
         if self.labels:
-            callbacks = [ValidateOverHyper(self._measure(coarse_grid(hyper)), 1, epochs), *callbacks]
+            measure = validation_dice(self.validation_pairs, self.cache, coarse_grid(hyper))
+            callbacks = [ValidateOverHyper(measure, 1, epochs), *callbacks]
         model.fit(pairs, epochs=epochs, initial_epoch=initial_epoch, callbacks=callbacks, shuffle=False, verbose=0)
-
-    def _measure(self, grid):
-        def measure(model):
-            rows = evaluate_pairs(model, self.validation_pairs, self.cache, grid, quiet=True)
-            return {"validation_dice": max(entry["dice"] for entry in summarise(rows))}
-
-        return measure

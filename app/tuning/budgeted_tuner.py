@@ -15,7 +15,7 @@ import numpy as np
 from app.files import whole_file, write_json, write_text
 from app.tuning.distributed import PatientOracle, role
 from app.tuning.model_size import model_size
-from app.tuning.oracle import BEST, LAST, PROGRESS
+from app.tuning.oracle import BEST, LAST, PROGRESS, first_trial
 from app.tuning.seeded_batches import SeededBatches
 
 LOG = logging.getLogger("kerasmorph")
@@ -81,7 +81,7 @@ class BudgetedTuner(kt.Tuner):
         """
         values = trial.hyperparameters.values
         folder = Path(self.get_trial_dir(trial.trial_id))
-        root = self._root(trial)
+        root = first_trial(self.oracle, trial)
         keras.utils.set_random_seed(self._seed(root))
         model = self._try_build(trial.hyperparameters)
         progress = self._restore(model, folder, values.get("tuner/trial_id"))
@@ -150,13 +150,6 @@ class BudgetedTuner(kt.Tuner):
             if not isinstance(error, kt.errors.FailedTrialError):
                 LOG.info("the size of a model could not be counted before it is built: %s", error)
             return 0, 0
-
-    def _root(self, trial):
-        """Name of a configuration's first trial."""
-        name, values = trial.trial_id, trial.hyperparameters.values
-        while before := values.get("tuner/trial_id"):
-            name, values = before, self.oracle.get_trial(before).hyperparameters.values
-        return name
 
     def _seed(self, root):
         return (self.seed * 100_003 + int(root)) % 2**31

@@ -1,7 +1,5 @@
 """Hyperband whose configurations a Gaussian process chooses, as a Keras Tuner oracle."""
 
-import keras_tuner as kt
-
 from app.tuning.bayesian_oracle import BayesianOracle
 from app.tuning.brackets import Brackets
 from app.tuning.surrogate import Observation
@@ -74,15 +72,10 @@ class HyperbandBayesianOracle(BayesianOracle):
         self.brackets.starts(trial_id, index, rung, before)
         return values
 
-    @kt.synchronized
-    def end_trial(self, trial):
-        """A trial's end: its rung may be through."""
-        super().end_trial(trial)
-        ended = self.trials[trial.trial_id]
-        if ended.status in ("COMPLETED", "FAILED"):
-            self.brackets.ends(trial.trial_id, self.last_value(ended))
-            self.save()
-            self.prune()
+    def on_end(self, trial):
+        """See `SearchOracle.on_end`: its rung may be through."""
+        self.brackets.ends(trial.trial_id, self.last_value(trial))
+        self.save()
 
     def reload(self):
         """See `SearchOracle.reload`; a trial may have ended just before its rung was told."""
@@ -118,7 +111,7 @@ class HyperbandBayesianOracle(BayesianOracle):
     def _new(self, trial_id):
         if self.guided and self._knows() and self._generator().random() >= self.random_share:
             return super().suggest(trial_id)
-        rows = self.surrogate.propose([], [], self._taken(), 1, self._generator())
+        rows = self.space.unused(1, self._taken(), self._generator())
         return self.space.values(rows[0]) if rows else None
 
     def _knows(self):

@@ -42,12 +42,11 @@ def importance(space, observations, rng, draws=512, points=16):
         Dict from name to share in [0, 1].
     """
     surrogate = Surrogate(space)
-    rows = space.draw(draws, rng)
-    total = np.var(surrogate.predict(observations, rows, rng)[0])
+    rows = space.places(draws, rng)
+    total = np.var(surrogate.predict(observations, space.active(rows), rng)[0])
     shares = {}
     for column, name in enumerate(space.names):
-        positions = space.draw(points, rng)[:, column]
-        positions = np.unique(positions[~np.isnan(positions)])
+        positions = np.unique(space.places(points, rng)[:, column])
         means = []
         for position in positions:
             moved = rows.copy()
@@ -76,7 +75,7 @@ def predicted_slices(space, observations, rng, points=41):
         if np.isnan(best.row[column]):
             continue
         positions = space.positions(column, points)
-        rows = np.repeat(best.row[None], len(positions), axis=0)
+        rows = np.repeat(space.completed(best.row)[None], len(positions), axis=0)
         rows[:, column] = positions
         middle, low, high = surrogate.predict(observations, space.active(rows), rng)
         there = [one for one in observations if not np.isnan(one.row[column])]

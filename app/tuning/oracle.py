@@ -155,11 +155,19 @@ class SearchOracle(kt.Oracle):
             return
         self._retry_queue = [one for one in self._retry_queue if one != name]
         ended = self.trials[name]
+        self.on_end(ended)
         score = "failed" if ended.status != "COMPLETED" else f"{self.objective.name} {ended.score:.5g}"
         best = self.get_best_trials(1)[0].score
         of = f" of {self.max_trials}" if self.max_trials else ""
         LOG.info("trial %s%s: %s, best so far %s", name, of, score, "none" if best is None else f"{best:.5g}")
         self.prune()
+
+    def on_end(self, trial):
+        """What an oracle notes of a trial that has completed or failed.
+
+        Args:
+            trial: The oracle's own.
+        """
 
     def prune(self):
         """Delete the checkpoints that nobody needs: of all but the `keep_best` best trials and those to go on with."""
@@ -275,3 +283,18 @@ class SearchOracle(kt.Oracle):
     def _generator(self):
         """Random numbers of the present moment: a resumed search draws the same."""
         return np.random.default_rng([self.seed, len(self.trials), len(self.end_order)])
+
+
+def first_trial(oracle, trial):
+    """The first trial of a configuration, of which Hyperband's promotions are later ones.
+
+    Args:
+        oracle: Any oracle, a worker's client too.
+        trial: `keras_tuner` trial.
+
+    Returns:
+        Its name.
+    """
+    while before := trial.hyperparameters.values.get("tuner/trial_id"):
+        trial = oracle.get_trial(before)
+    return trial.trial_id

@@ -1,7 +1,5 @@
 """Random and grid search, on the same floor as the others."""
 
-import numpy as np
-
 from app.tuning.oracle import SearchOracle
 
 
@@ -10,14 +8,8 @@ class RandomOracle(SearchOracle):
 
     def suggest(self, trial_id):
         """See `SearchOracle.suggest`."""
-        taken, rng = self._taken(), self._generator()
-        if self.space.size < np.inf:
-            free = [row for row in self.space.all() if self.space.key(row) not in taken]
-            return self.space.values(free[rng.integers(len(free))]) if free else None
-        for row in self.space.draw(1000, rng):
-            if self.space.key(row) not in taken:
-                return self.space.values(row)
-        return None
+        rows = self.space.unused(1, self._taken(), self._generator())
+        return self.space.values(rows[0]) if rows else None
 
 
 class GridOracle(SearchOracle):

@@ -62,8 +62,51 @@ class Space:
         Returns:
             Array `(count, entries)`.
         """
+        return self.active(self.places(count, rng))
+
+    def places(self, count, rng):
+        """Random positions in every entry, whether its conditions hold or not; `active` makes configurations of them.
+
+        Args:
+            count: How many.
+            rng: `numpy.random.Generator`.
+
+        Returns:
+            Array `(count, entries)`.
+        """
         columns = [entry.place(rng.random(count)) for entry in self._entries]
-        return self.active(np.stack(columns, axis=1) if columns else np.zeros((count, 0)))
+        return np.stack(columns, axis=1) if columns else np.zeros((count, 0))
+
+    def completed(self, row):
+        """A row with every entry that it leaves out in its middle: what another choice would have to begin with.
+
+        Args:
+            row: Array `(entries,)`.
+
+        Returns:
+            Array `(entries,)` without NaN.
+        """
+        middle = [entry.place(np.array([0.5]))[0] for entry in self._entries]
+        return np.where(np.isnan(row), middle, row)
+
+    def unused(self, count, taken, rng):
+        """Random configurations, none twice.
+
+        Args:
+            count: How many.
+            taken: Set of keys that must not come.
+            rng: `numpy.random.Generator`.
+
+        Returns:
+            List of rows, fewer than `count` if the space is exhausted.
+        """
+        if self.size < math.inf:
+            rows = self.all()
+            rows = rows[rng.permutation(len(rows))]
+        else:
+            rows = self.draw(100 * count, rng)
+        free = {key: row for key, row in zip(self.keys(rows), rows, strict=True) if key not in taken}
+        return list(free.values())[:count]
 
     def near(self, row, count, rng, spread=0.1):
         """Configurations around one: each differs in about a third of the entries.
@@ -78,7 +121,7 @@ class Space:
             Array `(count, entries)`.
         """
         fresh = self.draw(count, rng)
-        rows = np.where(np.isnan(row), np.stack([e.place(rng.random(count)) for e in self._entries], 1), row)
+        rows = np.where(np.isnan(row), self.places(count, rng), row)
         change = rng.random(rows.shape) < 1 / 3
         change[np.arange(count), rng.integers(0, len(self._entries), count)] = True
         for column, entry in enumerate(self._entries):

@@ -94,7 +94,7 @@ class Surrogate:
         known = [one for one in observations if np.isfinite(one.value)]
         failed = [one for one in observations if not np.isfinite(one.value)]
         if len(known) < 2:
-            return self._random(count, taken, rng)
+            return self.space.unused(count, taken, rng)
         processes, self._full = self._processes(known, rng), {}
         rows = self._candidates(known, processes[0], taken, rng)
         if not len(rows):
@@ -158,18 +158,6 @@ class Surrogate:
             return features
         times = np.ones(len(rows)) if times is None else np.asarray(times, float)
         return np.column_stack([features, times])
-
-    def _random(self, count, taken, rng):
-        if self.space.size < np.inf:
-            rows = self.space.all()
-            free = [row for key, row in zip(self.space.keys(rows), rows, strict=True) if key not in taken]
-            return [free[index] for index in rng.permutation(len(free))[:count]]
-        rows, taken = [], set(taken)
-        for row in self.space.draw(100 * count, rng):
-            if len(rows) < count and self.space.key(row) not in taken:
-                taken.add(self.space.key(row))
-                rows.append(row)
-        return rows
 
     def _candidates(self, known, process, taken, rng):
         """All that is free of a small space; else random ones, ones near the best, and ones near those that promise."""
