@@ -82,5 +82,7 @@ def test_the_hparams_page_holds_each_configuration_once(conditional, tmp_path):
 def summaries(path, tag):
     """Contents that the HParams plugin left in an event file under a tag."""
     file = EventAccumulator(str(path)).Reload()
-    there = file.SummaryMetadata(tag).plugin_data.content if tag in file.PluginTagToContent("hparams") else None
-    return [] if there is None else [there]
+    try:
+        return [content for name, content in file.PluginTagToContent("hparams").items() if name == tag]
+    except KeyError:
+        return []
