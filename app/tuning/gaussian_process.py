@@ -47,7 +47,7 @@ class GaussianProcess:
         names = [*kernel.parameters, "noise"]
         columns = len(kernel.categorical)
         # Lengths grow with the root of the dimension, or everything is far from everything.
-        length = (np.log(0.5) + 0.5 * np.log(columns), 1.0)
+        length = (0.5 * np.log(columns), 1.0)
         self.prior_mean, self.prior_deviation = np.array([PRIORS.get(name, length) for name in names]).T
         self.theta = self.prior_mean.copy() if theta is None else np.asarray(theta, float)
 
