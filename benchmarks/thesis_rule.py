@@ -23,7 +23,7 @@ class ThesisOracle(HyperbandBayesianOracle):
 
     def __init__(self, *args, sample=True, **kwargs):
         super().__init__(*args, random_share=0.0, **kwargs)
-        self.brackets.longest_first = False
+        self.brackets.long_second = False
         self.sample = sample
         self._theta = None
 

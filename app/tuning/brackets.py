@@ -16,7 +16,7 @@ class Brackets:
         factor: Ratio of budgets, and of numbers of configurations, from rung to rung.
         min_budget: Smallest budget.
         cycles: How often all brackets are run through.
-        longest_first: Whether the bracket of full trainings opens first, and the one of the shortest last.
+        long_second: Whether the bracket of full trainings opens next to that of the shortest, instead of last.
         replaced: Most starts in a bracket, as a multiple of its size.
 
     Raises:
@@ -26,14 +26,14 @@ class Brackets:
         - Li et al., Hyperband, JMLR 2018, algorithm 1.
     """
 
-    def __init__(self, max_budget, factor=3, min_budget=1, cycles=1, replaced=3, longest_first=False):
+    def __init__(self, max_budget, factor=3, min_budget=1, cycles=1, replaced=3, long_second=False):
         if not 0 < min_budget <= max_budget or factor < 2 or cycles < 1:
             raise ValueError(
                 "Expected `0 < min_budget <= max_budget`, `factor >= 2` and `cycles >= 1`. "
                 f"Received: min_budget={min_budget}, max_budget={max_budget}, factor={factor}, cycles={cycles}"
             )
         self.max_budget, self.factor, self.min_budget = max_budget, factor, min_budget
-        self.cycles, self.replaced, self.longest_first = cycles, replaced, longest_first
+        self.cycles, self.replaced, self.long_second = cycles, replaced, long_second
         self.largest = int(math.log(max_budget / min_budget) / math.log(factor) + 1e-9)
         self.open = []
         self.opened = 0
@@ -134,9 +134,9 @@ class Brackets:
         self.open, self.opened = state["open"], state["opened"]
 
     def _open(self):
-        bracket = self.opened % (self.largest + 1)
-        if not self.longest_first:
-            bracket = self.largest - bracket
+        bracket = self.largest - self.opened % (self.largest + 1)
+        if self.long_second and bracket < self.largest:
+            bracket = self.largest - 1 - bracket
         rungs = bracket + 1
         self.open.append(
             {

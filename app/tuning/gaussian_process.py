@@ -14,6 +14,7 @@ JITTERS = (0.0, 1e-8, 1e-6, 1e-4)
 PRIORS = {
     "amplitude": (0.0, 1.0),
     "own": (0.0, 1.0),
+    "particular": (np.log(0.3), 1.0),
     "common": (0.0, 1.0),
     "decay": (np.log(0.2), 1.0),
     "power": (0.0, 0.5),

@@ -6,7 +6,7 @@ from app.tuning.surrogate import Observation
 
 
 class HyperbandBayesianOracle(BayesianOracle):
-    """Hyperband's brackets, the longest first; new configurations by the acquisition at full budget.
+    """Hyperband's brackets, full trainings soon; new configurations by the acquisition at full budget.
 
     What a short training tells of the end is left to a kernel over time (see `Kernel`), so that
     networks which are fast and then overfit are not preferred. A promoted trial is a new trial with
@@ -45,8 +45,8 @@ class HyperbandBayesianOracle(BayesianOracle):
         **kwargs,
     ):
         super().__init__(objective=objective, max_trials=max_trials, **kwargs)
-        # Long trainings first: what they teach guides the brackets that choose by short ones.
-        self.brackets = Brackets(max_budget, factor, min_budget, cycles, longest_first=guided)
+        # Long trainings soon: what they teach guides the brackets that choose by short ones.
+        self.brackets = Brackets(max_budget, factor, min_budget, cycles, long_second=guided)
         self.guided, self.random_share = guided, random_share
         self._options["over_time"] = over_time
 

@@ -16,12 +16,12 @@ class Kernel:
     the difference of numbers or, for categories, 1 where they differ (Hamming).
     With training time, the points' last column, in shares of the full budget:
 
-    `k((x, t), (x', t')) = amplitude^2 f(r) + own^2 f(s) d + common^2 d`,
+    `k((x, t), (x', t')) = amplitude^2 f(r) + particular^2 [x = x'] + own^2 f(s) d + common^2 d`,
     `d = (decay / (t + t' + decay))^power`:
 
-    a configuration's value at the end of training, a decaying departure of its own (`s` is the
-    distance by lengths of its own: what makes a network fast is not what makes it good), and one
-    that all share. What an early observation says of the end does not fall back to the prior,
+    a configuration's value at the end of training, what no neighbour tells of it, a decaying departure
+    of its own (`s` is the distance by lengths of its own: what makes a network fast is not what makes
+    it good), and one that all share. What an early observation says of the end does not fall back to the prior,
     because the first part does not know of time.
 
     Args:
@@ -53,7 +53,15 @@ class Kernel:
         still = ["amplitude", *(f"length_{column}" for column in columns)]
         if not self.over_time:
             return still
-        return [*still, "own", *(f"own_length_{column}" for column in columns), "common", "decay", "power"]
+        return [
+            *still,
+            "own",
+            *(f"own_length_{column}" for column in columns),
+            "particular",
+            "common",
+            "decay",
+            "power",
+        ]
 
     def __call__(self, a, b, theta):
         """Covariance matrix.
@@ -66,10 +74,12 @@ class Kernel:
         Returns:
             Array `(n, m)`.
         """
-        still, own, common, decay = self._split(theta)
-        covariance = still[0] ** 2 * self._profile(self._squared_distance(a, b, still[1:]))[0]
+        still, own, particular, common, decay = self._split(theta)
+        distance = self._squared_distance(a, b, still[1:])
+        covariance = still[0] ** 2 * self._profile(distance)[0]
         if not self.over_time:
             return covariance
+        covariance += particular**2 * (distance == 0)
         decayed = self._decay(a, b, *decay)[0]
         departure = own[0] ** 2 * self._profile(self._squared_distance(a, b, own[1:]))[0]
         return covariance + (departure + common**2) * decayed
@@ -84,11 +94,13 @@ class Kernel:
         Returns:
             Array `(n,)`.
         """
-        still, own, common, decay = self._split(theta)
+        still, own, particular, common, decay = self._split(theta)
         variance = np.full(len(a), still[0] ** 2)
         if not self.over_time:
             return variance
-        return variance + (own[0] ** 2 + common**2) * (decay[0] / (2.0 * a[:, -1] + decay[0])) ** decay[1]
+        return (
+            variance + particular**2 + (own[0] ** 2 + common**2) * (decay[0] / (2.0 * a[:, -1] + decay[0])) ** decay[1]
+        )
 
     def with_gradient(self, a, theta):
         """Covariance matrix of points with themselves, and its derivatives.
@@ -100,30 +112,32 @@ class Kernel:
         Returns:
             Array `(n, n)`, and a generator of its derivatives `(n, n)` by each of `theta`.
         """
-        still, own, common, decay = self._split(theta)
+        still, own, particular, common, decay = self._split(theta)
         covariance, derivatives = self._part(a, still)
         if not self.over_time:
             return covariance, derivatives
         decayed, share = self._decay(a, a, *decay)
         departure, own_derivatives = self._part(a, own)
         decaying = (departure + common**2) * decayed
+        same = particular**2 * (self._squared_distance(a, a, still[1:]) == 0)
 
         def all_derivatives():
             yield from derivatives
             for derivative in own_derivatives:
                 yield derivative * decayed
+            yield 2.0 * same
             yield 2.0 * common**2 * decayed
             yield decaying * decay[1] * (1.0 - share)  # d log d / d log decay
             yield decaying * decay[1] * np.log(share)
 
-        return covariance + decaying, all_derivatives()
+        return covariance + same + decaying, all_derivatives()
 
     def _split(self, theta):
-        """Amplitude and lengths of the end, those of the departure, what all share, and the decay."""
+        """Amplitude and lengths of the end, those of the departure, the particular, what all share, and the decay."""
         values, count = np.exp(theta), 1 + len(self.categorical)
         if not self.over_time:
-            return values, None, None, None
-        return values[:count], values[count : 2 * count], values[-3], values[-2:]
+            return values, None, None, None, None
+        return values[:count], values[count : 2 * count], values[-4], values[-3], values[-2:]
 
     def _part(self, a, values):
         """Amplitude and profile over the points, and the derivatives by amplitude and lengths."""

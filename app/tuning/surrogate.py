@@ -102,6 +102,7 @@ class Surrogate:
         feasible = self._feasibility(known, failed, rows, rng)
         return self._choose(processes, rows, feasible, running, known, failed, count, rng)
 
+    @threadpool_limits.wrap(limits=1, user_api="blas")
     def predict(self, observations, rows, rng):
         """Predicted values at full budget, on the objective's own scale.
 
