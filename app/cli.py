@@ -46,6 +46,8 @@ def build_parser():
             continue
         if name == "tune":
             _add_tune(task)
+        if name == "fov":
+            _add_fov(task)
         task.add_argument("--config", required=True, metavar="FILE", help="YAML file of the task")
         task.add_argument(
             "--set",
@@ -74,6 +76,19 @@ def _add_tune(task):
     task.add_argument("--workers", type=int, default=1, metavar="N", help="trials at once on this machine")
     task.add_argument("--address", metavar="HOST:PORT", help="of the chief, for chief and worker")
     task.add_argument("--name", help="a worker's own name, another one for each worker")
+
+
+def _add_fov(task):
+    task.add_argument(
+        "action",
+        nargs="?",
+        default="train",
+        choices=("train", "evaluate", "predict", "export"),
+        help="train (default) and report; evaluate the trained model on the config's test volumes; predict the regions "
+        "of files, folders or DICOM series; export a SavedModel",
+    )
+    task.add_argument("--input", dest="inputs", nargs="+", default=[], metavar="PATH", help="what to predict")
+    task.add_argument("--to", metavar="FOLDER", help="where results go; by default a folder within the run's")
 
 
 def main(arguments=None):

@@ -163,7 +163,7 @@ def read_label_names(path):
     """
     if path is None:
         return {}
-    rows = _csv_rows(Path(path), ("index", "name"))
+    rows = csv_rows(Path(path), ("index", "name"))
     try:
         return {int(row["index"]): row["name"] for row in rows}
     except ValueError as error:
@@ -171,7 +171,7 @@ def read_label_names(path):
 
 
 def _from_csv(path):
-    rows = _csv_rows(path, ("subject", "image"))
+    rows = csv_rows(path, ("subject", "image"))
     if not rows:
         raise UserError(f"{path}: the cohort is empty; add a line 'subject,image,labels' a subject")
     return [
@@ -184,7 +184,19 @@ def _from_csv(path):
     ]
 
 
-def _csv_rows(path, needed):
+def csv_rows(path, needed):
+    """Rows of a user's table.
+
+    Args:
+        path: CSV file whose first line names the columns.
+        needed: Columns that must be there and filled in.
+
+    Returns:
+        List of dicts.
+
+    Raises:
+        UserError: If the file cannot be read, or a column or a value is missing.
+    """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, skipinitialspace=True)

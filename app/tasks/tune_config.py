@@ -8,7 +8,7 @@ import pydantic
 from app.config import Config, TaskConfig, check_values, with_values
 from app.errors import UserError, list_problems
 
-TRAINABLE = {"hypermorph": "app.tasks.hypermorph"}
+TRAINABLE = {"hypermorph": "app.tasks.hypermorph", "fov": "app.tasks.fov"}
 FROZEN = ("output", "data", "evaluation", "task", "seed")
 METHODS = ("random", "grid", "bayesian", "hyperband", "hyperband+bayesian")
 

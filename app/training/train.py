@@ -8,8 +8,8 @@ from app.training.devices import replicated
 from app.training.run_folder import log
 
 
-def train(build, pairs, config, folder, measure=None):
-    """Train a registration model, or take its training up again.
+def train(build, pairs, config, folder, measure=None, compile_model=None):
+    """Train a model, or take its training up again.
 
     With the same config, data and machine the final weights do not depend on how often the
     run was killed: batches depend on seed, epoch and step alone, and a checkpoint holds the
@@ -18,9 +18,10 @@ def train(build, pairs, config, folder, measure=None):
     Args:
         build: Function `() -> model`, not compiled.
         pairs: Function `(first_epoch) -> PyDataset`.
-        config: `TrainingConfig`.
+        config: `TrainingConfig`, or another with `epochs`, `replicas` and `validate_every`.
         folder: `RunFolder`.
-        measure: Function `(model) -> dict` with `validation_dice`, or None.
+        measure: Function `(model) -> dict` of what is measured on the validation data, or None.
+        compile_model: Function `(model)`; by default with `optimizer(config)`.
 
     Returns:
         The trained model and its history, a list of dicts.
@@ -29,28 +30,28 @@ def train(build, pairs, config, folder, measure=None):
         UserError: If the checkpoint is damaged.
     """
     with replicated(config.replicas):
-        model, history = _train(build, pairs, config, folder, measure)
+        model, history = _train(build, pairs, config, folder, measure, compile_model)
     if config.replicas > 1:  # what follows runs on one device
         model = load_checkpoint(folder.checkpoints / "last.keras")
     return model, history
 
 
-def _train(build, pairs, config, folder, measure):
-    last = folder.checkpoints / "last.keras"
+def _train(build, pairs, config, folder, measure, compile_model):
+    last, steps = folder.checkpoints / "last.keras", len(pairs(0))
     if last.is_file():
         model = load_checkpoint(last)
-        done = int(keras.ops.convert_to_numpy(model.optimizer.iterations)) // config.steps
+        done = int(keras.ops.convert_to_numpy(model.optimizer.iterations)) // steps
         history = [row for row in folder.read_history() if row["epoch"] <= done]
         if done < config.epochs:
             log(f"going on after epoch {done} of {config.epochs}")
     else:
         model, done, history = build(), 0, []
-        model.compile(optimizer(config))
+        compile_model(model) if compile_model else model.compile(optimizer(config))
     if done >= config.epochs:
         log(f"training is complete ({done} epochs)")
         return model, history
     checkpoint = Checkpoint(folder, history)
-    progress = Progress(config.epochs, config.steps, done)
+    progress = Progress(config.epochs, steps, done)
     callbacks = [
         *([ValidateOverHyper(measure, config.validate_every, config.epochs)] if measure else []),
         progress,
@@ -98,8 +99,9 @@ def load_checkpoint(path, precision=None):
     Raises:
         UserError: If the file is missing or damaged.
     """
+    import nets.classification.slice_classifier
     import nets.legacy
-    import nets.registration.hypermorph  # noqa: F401 - both register their classes
+    import nets.registration.hypermorph  # noqa: F401 - they register their classes
     from nets.precision import in_precision
 
     try:

@@ -1,0 +1,135 @@
+"""Cohorts with regions: volumes read once into slices and their classes."""
+
+import dataclasses
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from app.data.axial import AxialStack, axial_stack
+from app.data.cohort import csv_rows
+from app.data.regions import slice_classes
+from app.data.volumes import read_volume
+from app.errors import UserError, list_problems
+from app.progress import progress
+
+CONTEXT_MM = 15.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Examination:
+    """One volume of a cohort: its subject, image file, regions as the CSV says them, and the folder of the CSV."""
+
+    subject: str
+    image: Path
+    regions: str
+    base: Path
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledStack:
+    """A volume's slices with the class of each.
+
+    Args:
+        examination: `Examination`.
+        stack: `AxialStack`.
+        slices: `(n, size, size, channels)`, uint8: each slice with its neighbours.
+        classes: `(n,)` integers, see `slice_classes`.
+    """
+
+    examination: Examination
+    stack: AxialStack
+    slices: np.ndarray
+    classes: np.ndarray
+
+
+def read_examinations(path):
+    """List a cohort's volumes.
+
+    Args:
+        path: CSV of `subject, image, regions`; a subject may have several volumes.
+
+    Returns:
+        List of `Examination`.
+
+    Raises:
+        UserError: If the file is missing, empty, or lacks a column.
+    """
+    path = Path(path)
+    rows = csv_rows(path, ("subject", "image", "regions"))
+    if not rows:
+        raise UserError(f"{path}: the cohort is empty; add a line 'subject,image,regions' a volume")
+    return [Examination(row["subject"], path.parent / row["image"], row["regions"], path.parent) for row in rows]
+
+
+def split_examinations(examinations, split, seed):
+    """Deal subjects, with all their volumes, to training, validation and test.
+
+    Args:
+        examinations: List of `Examination`.
+        split: `SplitConfig`, in subjects.
+        seed: Integer.
+
+    Returns:
+        Dict from "train", "validate", "test" to a list of `Examination`.
+
+    Raises:
+        UserError: If there are too few subjects.
+    """
+    names = list(dict.fromkeys(one.subject for one in examinations))
+    order = np.random.default_rng(seed).permutation(len(names))
+    parts, start = {}, 0
+    for part, count in split.counts(len(names)).items():
+        chosen = {names[index] for index in order[start : start + count]}
+        parts[part] = [one for one in examinations if one.subject in chosen]
+        start += count
+    empty = [part for part, found in parts.items() if not found]
+    if empty:
+        raise UserError(f"data.split: no subject for {', '.join(empty)} of {len(names)}; change the split")
+    return parts
+
+
+def load_examinations(examinations, size, context):
+    """Read volumes, all that is wrong with any is listed.
+
+    Args:
+        examinations: List of `Examination`.
+        size: Rows and columns of a slice.
+        context: Neighbours on each side, see `with_context`.
+
+    Returns:
+        List of `LabelledStack`.
+
+    Raises:
+        UserError: Listing every problem of every volume.
+    """
+
+    def load(one):
+        try:
+            stack = axial_stack(read_volume(one.image), size)
+            return LabelledStack(one, stack, with_context(stack, context), slice_classes(one.regions, stack, one.base))
+        except UserError as error:
+            named = str(one.image)
+            return [problem if named in problem else f"{named}: {problem}" for problem in error.problems]
+
+    with ThreadPoolExecutor(2) as pool:
+        found = list(progress(pool.map(load, examinations), "reading volumes", total=len(examinations)))
+    list_problems([problem for one in found if isinstance(one, list) for problem in one])
+    return found
+
+
+def with_context(stack, context):
+    """Each slice with its neighbours as channels.
+
+    Args:
+        stack: `AxialStack`.
+        context: Neighbours on each side, 15 mm apart whatever the spacing; 0 for the slice alone.
+
+    Returns:
+        `(n, size, size, 2 * context + 1)`, uint8.
+    """
+    slices = np.round(stack.slices * 255).astype("uint8")
+    count = len(slices)
+    step = max(1, round(CONTEXT_MM / stack.spacing_mm))
+    places = np.arange(count)[:, None] + step * np.arange(-context, context + 1)
+    return np.moveaxis(slices[np.clip(places, 0, count - 1)], 1, -1)

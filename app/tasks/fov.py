@@ -1,0 +1,154 @@
+"""Task `fov`: which regions of the body a volume shows, and where."""
+
+import tempfile
+from pathlib import Path
+
+from app.config import config_text
+from app.data.region_cohort import load_examinations, read_examinations, split_examinations
+from app.data.regions import CLASSES
+from app.errors import UserError
+from app.quiet import import_keras
+from app.tasks.fov_config import FovConfig
+from app.training.run_folder import RunFolder, log
+
+CONFIG = FovConfig
+FREE_KEYS = ("decision",)
+ACTIONS = ("train", "evaluate", "predict", "export")
+
+
+def run(config, dry_run=False, action="train", inputs=(), to=None):
+    """Train and report; or apply what was trained.
+
+    Args:
+        config: `FovConfig`.
+        dry_run: Check and print only.
+        action: "train"; "evaluate" the trained model on the test volumes of the config's cohort; "predict" the
+            regions of files, folders or DICOM series; "export" a SavedModel.
+        inputs: Paths to predict.
+        to: Folder for predictions, evaluation or export; by default within the output.
+
+    Raises:
+        UserError: If anything about config, data or folder is wrong.
+    """
+    folder = RunFolder(config.output)
+    if action == "predict":
+        from app.tasks.fov_predict import predict
+
+        return predict(folder, inputs, Path(to) if to else folder.path / "predictions", dry_run)
+    if action == "export":
+        from app.export.fov_model import export_classifier
+
+        return export_classifier(folder, Path(to) if to else folder.path / "export")
+    if action == "evaluate":
+        return _evaluate(config, folder, Path(to) if to else folder.path / "evaluation", dry_run)
+    folder.check(config, FREE_KEYS)
+    if dry_run:
+        return _describe(config)
+    parts = _parts(config, config.output / "phantoms")
+    folder.open(config)
+    log(", ".join(f"{name} {len(found)} volumes" for name, found in parts.items()) + f"; output in {folder.path}")
+    loaded = {name: load_examinations(found, config.data.size, config.data.context) for name, found in parts.items()}
+    return _train_and_report(config, folder, loaded)
+
+
+def _parts(config, phantoms):
+    if config.data.phantom is None:
+        path = config.data.cohort
+    else:
+        from app.data.phantoms.bodies import write_bodies
+
+        config.data.split.counts(config.data.phantom.subjects)
+        path = write_bodies(phantoms, config.data.phantom)
+    return split_examinations(read_examinations(path), config.data.split, config.seed)
+
+
+def _train_and_report(config, folder, loaded):
+    keras = import_keras()
+
+    from app.reporting.fov_report import write_report
+    from app.tasks.fov_trials import FovTrials, logits_of
+    from app.training.callbacks import save_model
+    from app.training.fov_contract import FovContract
+    from app.training.train import train
+    from nets.classification.volume_decision import VolumeDecision
+
+    keras.utils.set_random_seed(config.seed)
+    trials = FovTrials(config, loaded["train"], loaded["validate"])
+    model, history = train(
+        build=lambda: trials.network(config),
+        pairs=lambda first: trials.batches(config, first),
+        config=config.training,
+        folder=folder,
+        measure=trials.measure,
+        compile_model=lambda model: trials.compile(config, model),
+    )
+    log("calibrating on the validation volumes")
+    volumes = [(logits_of(model, one.slices), one.classes, one.stack.spacing_mm) for one in loaded["validate"]]
+    decision = VolumeDecision(CLASSES, **config.decision.model_dump()).fit(volumes)
+    save_model(model, folder.model)
+    contract = FovContract(config.data.size, config.data.context, decision, config.data.phantom is not None)
+    contract.write(folder.contract)
+    log("evaluating on the test volumes")
+    path = write_report(config, folder, contract, lambda slices: logits_of(model, slices), loaded["test"], history)
+    log(f"report: {path}")
+
+
+def _evaluate(config, folder, to, dry_run):
+    import_keras()
+
+    from app.reporting.fov_report import write_evaluation
+    from app.tasks.fov_trials import load_classifier, logits_of
+
+    model, contract = load_classifier(folder)
+    parts = _parts(config, config.output / "phantoms")
+    if dry_run:
+        return print(f"would evaluate {len(parts['test'])} volumes into {to}; nothing was written")
+    loaded = load_examinations(parts["test"], contract.size, contract.context)
+    to.mkdir(parents=True, exist_ok=True)
+    summary = write_evaluation(to, contract, lambda slices: logits_of(model, slices), loaded)
+    print(
+        f"{to}: {100 * summary['raw_error']:.1f} % of slices wrong by themselves, "
+        f"{100 * summary['decided_error']:.1f} % decided; regions right in {100 * summary['regions_right']:.0f} % of "
+        f"{summary['volumes']} volumes"
+    )
+
+
+def trials(config, phantoms):
+    """What a search needs of this task.
+
+    Args:
+        config: `FovConfig`.
+        phantoms: Where a simulated cohort is written.
+
+    Returns:
+        `FovTrials`.
+
+    Raises:
+        UserError: If config or data are wrong.
+    """
+    parts = _parts(config, phantoms)
+    loaded = [load_examinations(parts[name], config.data.size, config.data.context) for name in ("train", "validate")]
+    import_keras()
+
+    from app.tasks.fov_trials import FovTrials
+
+    return FovTrials(config, *loaded)
+
+
+def _describe(config):
+    import_keras()
+
+    from app.tasks.fov_trials import network
+    from app.tuning.model_size import model_size
+
+    with tempfile.TemporaryDirectory():
+        if config.data.phantom is None:
+            parts = _parts(config, None)
+            print(", ".join(f"{name}: {len(found)} volumes" for name, found in parts.items()))
+    print(config_text(config))
+    try:
+        weights, activations = model_size(lambda: network(config))
+    except ValueError as error:
+        raise UserError(f"network: {error}") from None
+    print(f"network: {weights:,} weights, {activations:,} activations a slice")
+    print("dry run: nothing was written")
