@@ -45,8 +45,7 @@ def in_precision(model, precision):
     Raises:
         ValueError: If the precision is unknown.
     """
-    config = model.get_config()
-    if precision in (None, config["precision"]):
+    if precision is None or precision == (config := model.get_config())["precision"]:
         return model
     other = type(model).from_config({**config, "precision": precision})
     other.set_weights(model.get_weights())

@@ -39,8 +39,8 @@ def read_volume(path):
     """Read an image file.
 
     Args:
-        path: NIfTI (.nii, .nii.gz), MGZ (.mgz, .mgh) or npz (array `vol`, and `affine` if
-            there is one).
+        path: NIfTI (.nii, .nii.gz), MGZ (.mgz, .mgh), MetaImage (.mha, .mhd), NRRD (.nrrd, .nhdr), a folder with
+            one DICOM series, or npz (array `vol`, and `affine` if there is one).
 
     Returns:
         `Volume`; trailing axes of length 1 are dropped.
@@ -49,9 +49,11 @@ def read_volume(path):
         UserError: If the file is missing, damaged or of another kind.
     """
     path = Path(path)
+    if path.is_dir():
+        return _read_series(path)
     kind = next((suffix for suffix in FORMATS if path.name.lower().endswith(suffix)), None)
     if kind is None:
-        raise UserError(f"{path}: unknown image format; expected one of {', '.join(FORMATS)}")
+        raise UserError(f"{path}: unknown image format; expected one of {', '.join(FORMATS)}, or a DICOM folder")
     if not path.is_file():
         raise UserError(f"{path}: no such image file; correct the path")
     try:
@@ -85,6 +87,51 @@ def write_volume(path, volume):
         raise UserError(f"{path}: unknown image format; expected one of {', '.join(FORMATS)}")
     with whole_file(path) as temporary:
         FORMATS[kind][1](temporary, volume)
+
+
+def read_itk(path):
+    """Read a file by SimpleITK, its LPS frame turned to RAS.
+
+    Args:
+        path: MetaImage, NRRD or multi-frame DICOM.
+
+    Returns:
+        `Volume`.
+    """
+    import SimpleITK
+
+    image = SimpleITK.ReadImage(str(path))
+    if image.GetNumberOfComponentsPerPixel() > 1:
+        raise UserError(f"{path}: {image.GetNumberOfComponentsPerPixel()} values a voxel; expected one")
+    rank = image.GetDimension()
+    affine = np.eye(4)
+    direction = np.array(image.GetDirection()).reshape(rank, rank) * np.array(image.GetSpacing())
+    size = min(rank, 3)
+    affine[:size, :size], affine[:size, 3] = direction[:size, :size], np.array(image.GetOrigin())[:size]
+    return Volume(SimpleITK.GetArrayFromImage(image).T, np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine)
+
+
+def _write_itk(path, volume):
+    import SimpleITK
+
+    image = SimpleITK.GetImageFromArray(np.ascontiguousarray(volume.array.T))
+    rank = volume.array.ndim
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.affine
+    spacing = np.linalg.norm(affine[:rank, :rank], axis=0)
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection((affine[:rank, :rank] / spacing).ravel().tolist())
+    image.SetOrigin(affine[:rank, 3].tolist())
+    SimpleITK.WriteImage(image, str(path), useCompression=True)
+
+
+def _read_series(folder):
+    from app.data.dicom import read_dicom_folder
+
+    series, refused = read_dicom_folder(folder)
+    if len(series) != 1:
+        found = f"{len(series)} series" if series else (refused[0] if refused else "no DICOM file")
+        raise UserError(f"{folder}: a folder must hold one DICOM series; found {found}")
+    return series[0].volume
 
 
 def _read_nibabel(path):
@@ -133,5 +180,9 @@ FORMATS = {
     ".nii": (_read_nibabel, _write_nifti),
     ".mgz": (_read_nibabel, _write_mgh),
     ".mgh": (_read_nibabel, _write_mgh),
+    ".mha": (read_itk, _write_itk),
+    ".mhd": (read_itk, _write_itk),
+    ".nrrd": (read_itk, _write_itk),
+    ".nhdr": (read_itk, _write_itk),
     ".npz": (_read_npz, _write_npz),
 }

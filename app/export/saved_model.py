@@ -1,8 +1,8 @@
 """SavedModels: the one place that knows TensorFlow's export.
 
-Signatures, each with named inputs and outputs, any spatial size and any batch size:
-`register`, `displacement`, `warp`. Images go in with their own intensities; the rule of
-training is applied within.
+Signatures, each with named inputs and outputs, any batch size. Registration, any spatial size:
+`register`, `displacement`, `warp`; images go in with their own intensities, the rule of training is
+applied within. Field of view: `classify`, slices to calibrated probabilities.
 """
 
 import shutil
@@ -19,11 +19,11 @@ CHECK = """
 import sys
 import numpy as np
 import tensorflow as tf
-folder, data = sys.argv[1:]
+folder, data, *names = sys.argv[1:]
 inputs = dict(np.load(data))
 loaded = tf.saved_model.load(folder)
 kept = {}
-for name in ("register", "displacement", "warp"):
+for name in names:
     signature = loaded.signatures[name]
     wanted = signature.structured_input_signature[1]
     for key, value in signature(**{key: tf.constant(inputs[key]) for key in wanted}).items():
@@ -49,6 +49,41 @@ def export_model(model, contract, base):
         UserError: If the backend is not TensorFlow.
         RuntimeError: If the check fails; nothing is left behind then.
     """
+    return _export(model, contract, base, *_registration(model, contract))
+
+
+def export_classifier(model, contract, base):
+    """Write a slice classifier as the next version of a SavedModel, checked in a fresh process.
+
+    Its signature `classify` takes `slices`, `(batch, size, size, channels)` in [0, 1] as `axial_stack` makes
+    them, and gives `probabilities`, `(batch, classes)`, calibrated.
+
+    Args:
+        model: `SliceClassifier`.
+        contract: `FovContract` of the model.
+        base: As for `export_model`.
+
+    Returns:
+        As `export_model`.
+
+    Raises:
+        UserError: If the backend is not TensorFlow.
+        RuntimeError: If the check fails; nothing is left behind then.
+    """
+    import keras
+    import tensorflow as tf
+
+    def classify(slices):
+        return {"probabilities": keras.ops.softmax(model({"slices": slices}, training=False) / temperature)}
+
+    temperature = contract.decision.temperature
+    shape = (contract.size, contract.size, 2 * contract.context + 1)
+    endpoints = {"classify": (classify, [tf.TensorSpec((None, *shape), tf.float32, name="slices")])}
+    inputs = {"slices": np.random.default_rng(0).random((2, *shape), dtype="float32")}
+    return _export(model, contract, base, endpoints, inputs)
+
+
+def _export(model, contract, base, endpoints, inputs):
     import keras
 
     if keras.backend.backend() != "tensorflow":
@@ -60,8 +95,8 @@ def export_model(model, contract, base):
     version = 1 + max((int(path.name) for path in base.iterdir() if path.name.isdigit()), default=0)
     temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=base))
     try:
-        endpoints = _write(model, contract, temporary)
-        difference = _check(model, contract, endpoints, temporary)
+        _write(model, endpoints, temporary)
+        difference = _check(endpoints, inputs, temporary)
         contract.write(temporary / "assets.extra" / "model.json")
         temporary.chmod(0o755)
         temporary.rename(base / str(version))
@@ -76,11 +111,23 @@ def export_model(model, contract, base):
     return base / str(version), difference
 
 
-def _write(model, contract, folder):
+def _write(model, endpoints, folder):
     import keras
-    import tensorflow as tf
 
     from nets.ops.compiled import portable_kernels
+
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    with portable_kernels():
+        for name, (function, specs) in endpoints.items():
+            archive.add_endpoint(name, function, specs)
+        archive.write_out(str(folder), verbose=False)
+
+
+def _registration(model, contract):
+    """Endpoints of a registration model, and inputs of an odd size and a batch of two to check them with."""
+    import tensorflow as tf
+
     from nets.ops.intensity import to_unit_range
     from nets.ops.sample import sample
 
@@ -112,40 +159,35 @@ def _write(model, contract, folder):
     pair = [spec("moving", 1), spec("fixed", 1)]
     if contract.hyper:
         pair.append(tf.TensorSpec((None, len(contract.hyper)), tf.float32, name="hyper"))
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    with portable_kernels():
-        archive.add_endpoint("register", register, pair)
-        archive.add_endpoint("displacement", displacement, pair)
-        archive.add_endpoint("warp", warp, [spec("volume", 1), spec("displacement", rank)])
-        archive.write_out(str(folder), verbose=False)
-    return {"register": register, "displacement": displacement, "warp": warp}
-
-
-def _check(model, contract, endpoints, folder):
-    """Largest difference, at an odd size and a batch of two, in voxels or intensities."""
-    import tensorflow as tf
-
+    endpoints = {
+        "register": (register, pair),
+        "displacement": (displacement, pair),
+        "warp": (warp, [spec("volume", 1), spec("displacement", rank)]),
+    }
     rng = np.random.default_rng(0)
-    shape = (2, *(19 + 2 * axis for axis in range(len(contract.shape))), 1)
+    shape = (2, *(19 + 2 * axis for axis in range(rank)), 1)
     inputs = {name: rng.random(shape, dtype="float32") for name in ("moving", "fixed", "volume")}
-    inputs["displacement"] = rng.normal(size=(*shape[:-1], len(contract.shape))).astype("float32")
+    inputs["displacement"] = rng.normal(size=(*shape[:-1], rank)).astype("float32")
     if contract.hyper:
         inputs["hyper"] = np.array(list(contract.hyper.values()), "float32").T.copy()
+    return endpoints, inputs
+
+
+def _check(endpoints, inputs, folder):
+    """Largest difference from the answers here, in voxels, intensities or probabilities."""
+    import tensorflow as tf
+
     data = folder / "check.npz"
     np.savez(data, **inputs)
-    done = subprocess.run(
-        [sys.executable, "-c", CHECK, str(folder), str(data)], capture_output=True, text=True, cwd=folder
-    )
+    command = [sys.executable, "-c", CHECK, str(folder), str(data), *endpoints]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
     if done.returncode:
         raise RuntimeError(f"the exported model failed in a fresh process:\n{done.stderr[-2000:]}")
     answers = dict(np.load(data))
     data.unlink()
     worst = 0.0
-    for name, function in endpoints.items():
-        pair = ("moving", "fixed", *(["hyper"] if contract.hyper else []))
-        wanted = {"warp": ("volume", "displacement")}.get(name, pair)
-        for key, value in function(*(tf.constant(inputs[key]) for key in wanted)).items():
+    for name, (function, specs) in endpoints.items():
+        for key, value in function(*(tf.constant(inputs[spec.name]) for spec in specs)).items():
             worst = max(worst, float(np.abs(answers[f"{name}/{key}"] - np.asarray(value)).max()))
     if worst > 1e-3:
         raise RuntimeError(f"the exported model's answers differ by {worst} from the model's")

@@ -36,9 +36,7 @@ def run(config, dry_run=False, action="train", inputs=(), to=None):
 
         return predict(folder, inputs, Path(to) if to else folder.path / "predictions", dry_run)
     if action == "export":
-        from app.export.fov_model import export_classifier
-
-        return export_classifier(folder, Path(to) if to else folder.path / "export")
+        return _export(folder, Path(to) if to else folder.path / "export", dry_run)
     if action == "evaluate":
         return _evaluate(config, folder, Path(to) if to else folder.path / "evaluation", dry_run)
     folder.check(config, FREE_KEYS)
@@ -110,6 +108,21 @@ def _evaluate(config, folder, to, dry_run):
         f"{to}: {100 * summary['raw_error']:.1f} % of slices wrong by themselves, "
         f"{100 * summary['decided_error']:.1f} % decided; regions right in {100 * summary['regions_right']:.0f} % of "
         f"{summary['volumes']} volumes"
+    )
+
+
+def _export(folder, to, dry_run):
+    import_keras()
+
+    from app.export.saved_model import export_classifier
+    from app.tasks.fov_trials import load_classifier
+
+    model, contract = load_classifier(folder)
+    if dry_run:
+        return print(f"would write a SavedModel into {to}; nothing was written")
+    path, difference = export_classifier(model, contract, to)
+    print(
+        f"{path}: signature 'classify', slices to probabilities; largest difference in a fresh process {difference:.1e}"
     )
 
 

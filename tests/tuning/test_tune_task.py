@@ -91,12 +91,12 @@ def test_a_search_leaves_results_best_config_and_report(config, tmp_path, main):
 
 def test_a_killed_search_goes_on_with_the_same_result(config, tmp_path, main):
     """`kill -9` in the middle of a trial: the table of an uninterrupted search."""
-    whole = main("tune", "--config", config("whole", method="bayesian", trials=4))
+    whole = main("tune", "--config", config("whole", method="bayesian", trials=3))
     assert whole.returncode == 0, whole.stderr
-    path = config("parts", method="bayesian", trials=4)
+    path = config("parts", method="bayesian", trials=3)
     command = [sys.executable, "main.py", "tune", "--config", str(path)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_for(lambda: (tmp_path / "parts/trials/trial_2/progress.json").is_file())
+    wait_for(lambda: (tmp_path / "parts/trials/trial_1/progress.json").is_file())
     process.kill()
     process.wait()
     again = main("tune", "--config", path)
@@ -106,7 +106,7 @@ def test_a_killed_search_goes_on_with_the_same_result(config, tmp_path, main):
 
 def test_workers_and_chief_may_die(config, tmp_path):
     """A worker and the chief are killed: they are replaced, no trial is lost or doubled, and the search ends."""
-    path = config(trials=6)
+    path = config(trials=4)
     command = [sys.executable, "main.py", "tune", "--config", str(path), "--workers", "2"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     trials = tmp_path / "search" / "trials"
@@ -118,7 +118,7 @@ def test_workers_and_chief_may_die(config, tmp_path):
     assert process.returncode == 0, output
     assert output.count("it is started again") == 2
     rows = results(tmp_path / "search")
-    assert [row["trial"] for row in rows] == [str(index) for index in range(6)]
+    assert [row["trial"] for row in rows] == [str(index) for index in range(4)]
     assert {row["status"] for row in rows} == {"COMPLETED"}
     for row in rows:
         curve = json.loads((trials / f"trial_{row['trial']}" / "progress.json").read_text())["curve"]

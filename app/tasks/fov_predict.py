@@ -1,0 +1,197 @@
+"""Regions of files, folders and DICOM series, as JSON, CSV and pictures."""
+
+from pathlib import Path
+
+from app.data.axial import axial_stack
+from app.data.dicom import is_dicom, read_dicom_folder
+from app.data.regions import CLASSES
+from app.data.volumes import FORMATS, read_volume
+from app.errors import UserError, list_problems
+from app.files import whole_file, write_csv, write_json
+from app.quiet import import_keras
+
+# What BodyPartExamined may say of a region (DICOM PS3.16 annex L).
+PARTS = {
+    "legs": {"LEG", "THIGH", "KNEE", "CALF", "ANKLE", "FOOT", "LOWLIMB", "EXTREMITY", "LEGS"},
+    "pelvis": {"PELVIS", "HIP", "PROSTATE", "BLADDER", "UTERUS", "RECTUM", "ABDOMENPELVIS"},
+    "abdomen": {"ABDOMEN", "LIVER", "KIDNEY", "PANCREAS", "SPLEEN", "ABDOMENPELVIS", "CHESTABDOMEN"},
+    "chest": {"CHEST", "THORAX", "HEART", "LUNG", "BREAST", "CHESTABDOMEN", "NECKCHEST"},
+    "head": {"HEAD", "BRAIN", "SKULL", "NECK", "HEADNECK", "ORBIT", "NECKCHEST"},
+    "spine": {"SPINE", "CSPINE", "TSPINE", "LSPINE", "SSPINE"},
+}
+CERTAIN = 0.5
+
+
+def predict(folder, inputs, to, dry_run=False):
+    """Decide volumes with a trained model.
+
+    Each volume gets `NAME.json` (regions with slices of the file, millimetres, confidence, intervals; orientation;
+    flags) and `NAME.png`; `regions.csv` has a line a region. What cannot be read is listed at the end, and the rest
+    is done all the same.
+
+    Args:
+        folder: `RunFolder` of the training.
+        inputs: Files; folders of files or of DICOM series.
+        to: Folder for the results.
+        dry_run: List only.
+
+    Raises:
+        UserError: If nothing was trained, nothing is found, or some volumes could not be read.
+    """
+    if not inputs:
+        raise UserError("fov predict: --input is missing; give files, folders or DICOM series")
+    found, problems = _find(inputs)
+    if not found:
+        raise UserError(problems or [f"{', '.join(map(str, inputs))}: no image file and no DICOM series there"])
+    if dry_run:
+        print("\n".join(f"{one.name}: {one.path}" for one in found))
+        return print(f"{len(found)} volumes would be decided into {to}; nothing was written")
+    import_keras()
+
+    from app.tasks.fov_trials import load_classifier, logits_of
+
+    model, contract = load_classifier(folder)
+    rows, done = [], 0
+    for one in found:
+        try:
+            stack = axial_stack(one.volume(), contract.size)
+        except UserError as error:
+            problems += [
+                problem if str(one.path) in problem else f"{one.path}: {problem}" for problem in error.problems
+            ]
+            continue
+        rows += _decide(one, stack, contract, lambda slices: logits_of(model, slices), to)
+        done += 1
+    if rows:
+        write_csv(to / "regions.csv", rows)
+    print(f"{done} volumes decided: {to}")
+    list_problems(problems)
+
+
+class _Input:
+    """A volume to decide, read when its turn comes."""
+
+    def __init__(self, name, path, series=None):
+        self.name, self.path, self.series = name, Path(path), series
+
+    def volume(self):
+        """The `Volume`."""
+        return self.series.volume if self.series else read_volume(self.path)
+
+
+def _find(inputs):
+    found, problems = [], []
+    for given in map(Path, inputs):
+        if given.is_dir():
+            for folder in [given, *sorted(path for path in given.rglob("*") if path.is_dir())]:
+                _add_folder(folder, found, problems)
+        elif given.is_file():
+            if is_dicom(given):
+                problems.append(f"{given}: one file of a DICOM series; give its folder")
+            else:
+                found.append(_Input(_stem(given), given))
+        else:
+            problems.append(f"{given}: no such file or folder; correct the path")
+    names = [one.name for one in found]
+    for index, one in enumerate(found):  # two files of one name must not overwrite each other's results
+        if names.count(one.name) > 1:
+            one.name = f"{one.name}-{index:03d}"
+    return found, problems
+
+
+def _add_folder(folder, found, problems):
+    files = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    found += [_Input(_stem(path), path) for path in files if path.name.lower().endswith(tuple(FORMATS))]
+    if any(is_dicom(path) for path in files):
+        try:
+            series, refused = read_dicom_folder(folder)
+        except UserError as error:
+            series, refused = [], error.problems
+        problems += refused
+        for index, one in enumerate(series):
+            name = folder.name if len(series) == 1 else f"{folder.name}-{index}"
+            found.append(_Input(name, folder, one))
+
+
+def _decide(one, stack, contract, logits_of, to):
+    from app.data.region_cohort import with_context
+    from app.reporting.figures import png
+    from app.reporting.fov_figures import strip
+
+    decision = contract.decision
+    logits = logits_of(with_context(stack, contract.context))
+    decided = decision(logits, stack.spacing_mm)
+    content = describe(stack, decided, one.series)
+    write_json(to / f"{one.name}.json", {"image": str(one.path), "simulated_training": contract.simulated, **content})
+    figure = strip(stack, decision.probabilities(logits), decided)
+    with whole_file(to / f"{one.name}.png") as temporary:
+        temporary.write_bytes(png(figure))
+    named = ", ".join(f"{region['name']} ({region['confidence']:.2f})" for region in content["regions"]) or "nothing"
+    print(f"{one.name}: {named}" + "".join(f"; {flag}" for flag in content["flags"]), flush=True)
+    short = ("name", "first_slice", "last_slice", "start_mm", "stop_mm", "confidence")
+    return [{"volume": one.name, "image": str(one.path), **{key: region[key] for key in short},
+             "flags": "; ".join(content["flags"])} for region in content["regions"]]  # fmt: skip
+
+
+def describe(stack, decided, series=None):
+    """A decided volume as JSON.
+
+    Args:
+        stack: `AxialStack`.
+        decided: `Decided`.
+        series: `DicomSeries` of the volume, or None.
+
+    Returns:
+        Dict: `regions` (slices counted along the file's axis along the body, heights in RAS millimetres),
+        `orientation`, `spine_probability`, `reversed_log_odds`, `flags`, `per_slice` (probability of each class).
+    """
+    half = 0.5 * stack.spacing_mm
+    edges = [*(stack.heights_mm - half), stack.heights_mm[-1] + half]
+    regions = []
+    for one in decided.regions:
+        slices = None if stack.indices is None else sorted((stack.indices[one.start], stack.indices[one.stop - 1]))
+        regions.append({
+            "name": one.name,
+            "first_slice": None if slices is None else int(slices[0]),
+            "last_slice": None if slices is None else int(slices[1]),
+            "start_mm": round(float(edges[one.start]), 2),
+            "stop_mm": round(float(edges[one.stop]), 2),
+            "confidence": round(one.confidence, 4),
+            "start_interval_mm": [round(float(edges[place]), 2) for place in one.start_interval],
+            "stop_interval_mm": [round(float(edges[place]), 2) for place in one.stop_interval],
+            "cut_below": one.start == 0,
+            "cut_above": one.stop == len(stack.slices),
+        })  # fmt: skip
+    return {
+        "regions": regions,
+        "orientation": stack.orientation,
+        "axis": stack.axis,
+        "spacing_mm": round(stack.spacing_mm, 3),
+        "spine_probability": round(decided.spine, 4),
+        "reversed_log_odds": round(decided.reversed, 3),
+        "flags": _flags(stack, decided, series),
+        "body_part_examined": series.body_part if series else None,
+        "per_slice": {name: decided.marginals[:, index].round(3).tolist() for index, name in enumerate(CLASSES)},
+    }
+
+
+def _flags(stack, decided, series):
+    flags = [*stack.flags, *(series.flags if series else [])]
+    if decided.reversed > 2.0:
+        flags.append("the body seems to lie the other way round than the header says: check the orientation")
+    unsure = [one.name for one in decided.regions if one.confidence < CERTAIN]
+    if unsure:
+        flags.append(f"unsure of {', '.join(unsure)}")
+    if not decided.regions:
+        flags.append("no region of a body was found")
+    said = (series.body_part if series else "").upper().replace(" ", "").replace("_", "")
+    names = {one.name for one in decided.regions}
+    if said and said != "WHOLEBODY" and not any(said in PARTS[name] for name in names):
+        flags.append(f"BodyPartExamined says {said}, the image {', '.join(sorted(names)) or 'nothing'}")
+    return flags
+
+
+def _stem(path):
+    name = path.name
+    suffix = next((one for one in FORMATS if name.lower().endswith(one)), path.suffix)
+    return name[: -len(suffix)] if suffix else name
