@@ -41,7 +41,7 @@ def axial_stack(volume, size):
     """Axial slices of one size.
 
     Sagittal and coronal series are read across their own slices; oblique ones are first resampled
-    along the patient's axes. Slices closer than 2.5 mm are thinned out.
+    along the patient's axes. Slices that lie closer are thinned out to about 2.5 mm.
 
     Args:
         volume: `Volume`, 3D.
