@@ -42,10 +42,9 @@ def run(config, dry_run=False, action="train", inputs=(), to=None):
     folder.check(config, FREE_KEYS)
     if dry_run:
         return _describe(config)
-    parts = _parts(config, config.output / "phantoms")
+    loaded = _loaded(config, _parts(config, config.output / "phantoms"))
     folder.open(config)
-    log(", ".join(f"{name} {len(found)} volumes" for name, found in parts.items()) + f"; output in {folder.path}")
-    loaded = {name: load_examinations(found, config.data.size, config.data.context) for name, found in parts.items()}
+    log(", ".join(f"{name} {len(found)} volumes" for name, found in loaded.items()) + f"; output in {folder.path}")
     return _train_and_report(config, folder, loaded)
 
 
@@ -58,6 +57,13 @@ def _parts(config, phantoms):
         config.data.split.counts(config.data.phantom.subjects)
         path = write_bodies(phantoms, config.data.phantom)
     return split_examinations(read_examinations(path), config.data.split, config.seed)
+
+
+def _loaded(config, parts):
+    """The volumes of all parts, read together: all that is wrong is said at once."""
+    everything = [one for found in parts.values() for one in found]
+    stacks = {one.examination: one for one in load_examinations(everything, config.data.size, config.data.context)}
+    return {name: [stacks[one] for one in found] for name, found in parts.items()}
 
 
 def _train_and_report(config, folder, loaded):
@@ -140,12 +146,12 @@ def trials(config, phantoms):
         UserError: If config or data are wrong.
     """
     parts = _parts(config, phantoms)
-    loaded = [load_examinations(parts[name], config.data.size, config.data.context) for name in ("train", "validate")]
+    loaded = _loaded(config, {name: parts[name] for name in ("train", "validate")})
     import_keras()
 
     from app.tasks.fov_trials import FovTrials
 
-    return FovTrials(config, *loaded)
+    return FovTrials(config, **loaded)
 
 
 def _describe(config):

@@ -160,6 +160,9 @@ class Scan:
         widest = max(width.max(), 190 * body.size if self.low < 0.45 * body.height else 0)
         if body.arms and rng.random() < 0.7 and self.low < 0.75 * body.height and self.high > 0.5 * body.height:
             widest = max(widest, 270 * body.size)
+        if self.kind == "part" and rng.random() < 0.2:  # a small field of view around an organ
+            widest *= rng.uniform(0.45, 0.8)
+            depth = depth * 0.5
         wide = 2 * widest * rng.uniform(1.0, 1.3)
         deep = wide * rng.uniform(0.65, 1.0)
         deep = max(deep, 2 * max(depth.max(), 110 * (self.low < 0.06 * body.height)) * rng.uniform(1.0, 1.2))
