@@ -54,6 +54,7 @@ bench: $(STAMP)
 	$(RUN) -m benchmarks.gaussian_process
 	$(RUN) -m benchmarks.tuning_digits
 	$(RUN) -m benchmarks.tuning_replay
+	$(RUN) -m benchmarks.field_of_view
 
 clean:
 	rm -rf .venv .venv-backends .venv-peers .peers runs .pytest_cache .ruff_cache

@@ -90,7 +90,7 @@ def axial_stack(volume, size):
     chosen = np.arange(array.shape[2])[step // 2 :: step]
     middle = affine @ np.array([*((np.array(array.shape[:2]) - 1) / 2), 0, 1])
     heights = middle[2] + chosen * affine[2, 2]
-    slices = _resized(_normalised(array[:, :, chosen]), size)
+    slices = resized(_normalised(array[:, :, chosen]), size)
     return AxialStack(
         slices, heights, step * spacing_mm, None if indices is None else indices[chosen], axis, orientation, flags
     )
@@ -139,8 +139,16 @@ def _normalised(array):
     return np.clip((array - low) / (high - low), 0, 1)
 
 
-def _resized(array, size):
-    """`(x, y, n)` to `(n, size, size)`: mean over the area that a pixel covers."""
+def resized(array, size):
+    """Slices of one size, as radiologists look at them: each pixel the mean over the area that it covers.
+
+    Args:
+        array: `(x, y, n)`, axes to the right and to the front.
+        size: Rows and columns.
+
+    Returns:
+        `(n, size, size)`, float32.
+    """
     columns, rows = (_averages(length, size) for length in array.shape[:2])
     # x runs to the patient's left on the screen, which is its right in radiological view; y from front to back.
     return np.einsum("rj,ci,ijn->nrc", rows, columns, array[::-1, ::-1], optimize=True).astype("float32")

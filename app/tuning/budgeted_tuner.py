@@ -141,6 +141,14 @@ class BudgetedTuner(kt.Tuner):
     def _run_and_update_trial(self, trial, *args, **kwargs):
         self.run_trial(trial, *args, **kwargs)  # every epoch has been reported
 
+    def _try_build(self, hp):
+        """Keras Tuner builds first and counts then, when the memory is gone."""
+        if self.max_model_size:
+            parameters, _ = self._size_of(hp.values)
+            if parameters > self.max_model_size:
+                raise kt.errors.FailedTrialError(f"Oversized model: {parameters:,} parameters; it was not built")
+        return super()._try_build(hp)
+
     def _size_of(self, values):
         hp = self.oracle.get_space()
         hp.values = values

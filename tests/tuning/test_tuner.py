@@ -174,8 +174,17 @@ def test_a_loss_that_diverges_is_a_failed_trial(data, tmp_path):
 
 def test_models_too_large_are_not_built(data, tmp_path):
     """Above `max_model_size` no memory is taken, and the search learns to stay below."""
+    taken = []
+
+    def watched(hp):
+        model = build(hp)
+        if not keras.src.backend.common.stateless_scope.in_stateless_scope():
+            taken.append(model.count_params())
+        return model
+
     oracle = declared(BayesianOracle, max_trials=6, num_initial_points=4)
-    tuner(oracle, tmp_path, epochs=1, max_model_size=40).search(**data)
+    tuner(oracle, tmp_path, watched, epochs=1, max_model_size=40).search(**data)
+    assert 0 < max(taken) <= 40, "a model that is too large was built to be counted"
     failed = [trial for trial in oracle.trials.values() if trial.status == "FAILED"]
     assert all(trial.hyperparameters.values["units"] > 6 for trial in failed)
     assert all("Oversized" in trial.message for trial in failed)
