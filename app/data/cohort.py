@@ -113,12 +113,12 @@ def split_cohort(subjects, split, seed):
     """Deal subjects to training, validation and test.
 
     Args:
-        subjects: List of `Subject`.
+        subjects: List of `Subject`, or of their names.
         split: `SplitConfig`.
         seed: Integer; the same seed deals alike.
 
     Returns:
-        Dict from "train", "validate", "test" to a list of `Subject`.
+        Dict from "train", "validate", "test" to a list of them.
 
     Raises:
         UserError: If the cohort is too small for the split.

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from app.data.axial import AxialStack, axial_stack
-from app.data.cohort import csv_rows
+from app.data.cohort import csv_rows, split_cohort
 from app.data.regions import slice_classes
 from app.data.volumes import read_volume
 from app.errors import UserError, list_problems
@@ -77,12 +77,8 @@ def split_examinations(examinations, split, seed):
         UserError: If there are too few subjects.
     """
     names = list(dict.fromkeys(one.subject for one in examinations))
-    order = np.random.default_rng(seed).permutation(len(names))
-    parts, start = {}, 0
-    for part, count in split.counts(len(names)).items():
-        chosen = {names[index] for index in order[start : start + count]}
-        parts[part] = [one for one in examinations if one.subject in chosen]
-        start += count
+    dealt = split_cohort(names, split, seed)
+    parts = {part: [one for one in examinations if one.subject in chosen] for part, chosen in dealt.items()}
     empty = [part for part, found in parts.items() if not found]
     if empty:
         raise UserError(f"data.split: no subject for {', '.join(empty)} of {len(names)}; change the split")
