@@ -321,12 +321,17 @@ class _Entry:
         return float(self.positions[np.argmin([abs(choice - value) for choice in self.choices])])
 
     def place(self, numbers, by_position=False):
-        """Positions for numbers in [0, 1]: levels are equally likely, or the nearest is taken."""
+        """Positions for numbers in [0, 1]: each level as likely as its share of the scale, or the nearest is taken."""
         if self.choices is None:
             return numbers
-        if by_position:
-            return self.positions[np.argmin(np.abs(np.asarray(numbers)[:, None] - self.positions), axis=1)]
-        return self.positions[np.minimum((numbers * self.levels).astype(int), self.levels - 1)].astype(float)
+        numbers = np.asarray(numbers)
+        if self.unordered or self.levels == 1:
+            return self.positions[np.minimum((numbers * self.levels).astype(int), self.levels - 1)].astype(float)
+        if not by_position:  # the first and the last level have whole cells too
+            first, last = 0.5 * np.diff(self.positions)[[0, -1]]
+            numbers = numbers * (1.0 + first + last) - first
+        middles = 0.5 * (self.positions[1:] + self.positions[:-1])
+        return self.positions[np.searchsorted(middles, numbers, side="right")]
 
     def value(self, place):
         if self.choices is not None:

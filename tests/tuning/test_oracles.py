@@ -151,6 +151,26 @@ def test_a_space_and_its_rows_are_one_another(rng):
         space.all()
 
 
+def test_draws_follow_the_scale():
+    """Integers on a logarithmic scale drawn evenly would be large ones nearly always; Keras Tuner's are log-uniform."""
+    hp = kt.HyperParameters()
+    hp.Int("batch", 16, 512, sampling="log")
+    hp.Int("late", 1, 1000, sampling="reverse_log")
+    hp.Int("depth", 1, 4)
+    hp.Float("momentum", 0.1, 0.9, step=0.2)
+    hp.Choice("kind", ["a", "b", "c"])
+    space = Space(hp)
+    values = [space.values(row) for row in space.draw(4000, np.random.default_rng(0))]
+    assert abs(np.mean([one["batch"] <= 90 for one in values]) - 0.5) < 0.03
+    assert abs(np.mean([one["late"] >= 970 for one in values]) - 0.5) < 0.05
+    for name, count in (("depth", 4), ("momentum", 5), ("kind", 3)):
+        _, counts = np.unique([one[name] for one in values], return_counts=True)
+        assert len(counts) == count
+        np.testing.assert_allclose(counts / 4000, 1 / count, atol=0.03)
+    theirs = [hp.space[0].random_sample(seed) for seed in range(2000)]
+    assert np.median(theirs) == pytest.approx(np.median([one["batch"] for one in values]), rel=0.15)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
 def test_failures_neither_starve_nor_stall_a_bracket(share, tmp_path):
     """With 60 % failing Keras Tuner's Hyperband promotes nothing and ends without a word."""
