@@ -125,7 +125,7 @@ def _real():
     for one in held_out:
         found = logits_of(model, one.slices).argmax(axis=1)
         names = [CLASSES[index] for index in found]
-        rows[one.examination.subject] = {
+        rows[f"{one.examination.subject}, {CLASSES[one.classes[0]]}"] = {
             "true": CLASSES[one.classes[0]],
             "found": {name: names.count(name) for name in dict.fromkeys(names)},
         }
@@ -140,10 +140,13 @@ def _real_stacks(size):
     data = np.load(DATA / "body_region" / "region_slices_96.npz")
     train, held_out = [], []
     rng = np.random.default_rng(0)
+    several = set()  # of a region with more than one subject, half of these are held out, with all their regions
     for region in CLASSES[1:]:
-        subjects = sorted(set(data["subject"][data["region"] == region]))
-        order = [subjects[index] for index in rng.permutation(len(subjects))]
-        for position, subject in enumerate(order):
+        subjects = sorted(set(data["subject"][data["region"] == region]) - several)
+        several |= set(rng.permutation(subjects)[len(subjects) // 2 :]) if len(subjects) > 1 else set()
+    for region in CLASSES[1:]:
+        order = sorted(set(data["subject"][data["region"] == region]))
+        for subject in order:
             chosen = np.flatnonzero((data["region"] == region) & (data["subject"] == subject))
             chosen = chosen[np.argsort(data["slice_index"][chosen], kind="stable")]
             pictures = resized(data["images"][chosen].transpose(2, 1, 0)[::-1, ::-1] / 255.0, size)
@@ -160,7 +163,7 @@ def _real_stacks(size):
                 train.append(first)
                 held_out.append(second)
             else:
-                (train if position < len(order) // 2 else held_out).append(whole)
+                (held_out if subject in several else train).append(whole)
     return train, held_out
 
 

@@ -86,7 +86,7 @@ def axial_stack(volume, size):
     if array.shape[2] < 2:
         raise UserError(f"only {array.shape[2]} axial slice; a field of view needs two or more")
     spacing_mm = float(np.linalg.norm(affine[:3, 2]))
-    step = max(1, round(FINEST_MM / spacing_mm))
+    step = int(np.clip(round(FINEST_MM / spacing_mm), 1, array.shape[2] // 2))
     chosen = np.arange(array.shape[2])[step // 2 :: step]
     middle = affine @ np.array([*((np.array(array.shape[:2]) - 1) / 2), 0, 1])
     heights = middle[2] + chosen * affine[2, 2]

@@ -102,8 +102,10 @@ def load_examinations(examinations, size, context):
 
     def load(one):
         try:
-            stack = axial_stack(read_volume(one.image), size)
-            return LabelledStack(one, stack, with_context(stack, context), slice_classes(one.regions, stack, one.base))
+            volume = read_volume(one.image)
+            stack = axial_stack(volume, size)
+            classes = slice_classes(one.regions, stack, one.base, volume)
+            return LabelledStack(one, stack, with_context(stack, context), classes)
         except UserError as error:
             named = str(one.image)
             return [problem if named in problem else f"{named}: {problem}" for problem in error.problems]

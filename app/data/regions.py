@@ -5,17 +5,17 @@ from pathlib import Path
 
 import numpy as np
 
-from app.data.volumes import read_volume
+from app.data.volumes import FORMATS, read_volume
 from app.errors import UserError
 
 # Classes of a slice: nothing, the regions from the feet upwards, and examinations of the spine.
 CLASSES = ("none", "legs", "pelvis", "abdomen", "chest", "head", "spine")
 CHAIN = CLASSES[1:6]
 IGNORED = -1
-RANGE = re.compile(r"\s*([a-z]+)(?:\s+(-?[\d.]+)\s*:\s*(-?[\d.]+)\s*(mm)?)?\s*")
+RANGE = re.compile(r"\s*([a-z]+)(?:\s+(-?\d+(?:\.\d+)?)\s*:\s*(-?\d+(?:\.\d+)?)\s*(mm)?)?\s*")
 
 
-def slice_classes(text, stack, base):
+def slice_classes(text, stack, base, volume=None):
     """Class of each slice of a volume.
 
     Args:
@@ -24,6 +24,7 @@ def slice_classes(text, stack, base):
             slices that nobody knows. Or a file of labels on the volume's grid, 1 legs to 6 spine.
         stack: `AxialStack` of the volume.
         base: Folder to which a file is relative.
+        volume: `Volume` of the image, whose grid a file of labels must share.
 
     Returns:
         `(n,)` integers: indices into `CLASSES`, -1 where ignored; slices that no range covers are "none".
@@ -32,12 +33,12 @@ def slice_classes(text, stack, base):
         UserError: If the text is not understood, a region is unknown, ranges overlap or cover nothing.
     """
     text = text.strip()
-    if Path(text).suffix in (".gz", ".nii", ".mgz", ".mha", ".nrrd"):
-        return _from_labels(Path(base) / text, stack)
+    if text.lower().endswith(tuple(FORMATS)):
+        return _from_labels(Path(base) / text, stack, volume)
     classes = np.zeros(len(stack.slices), int)
     taken = np.zeros(len(classes), bool)
     for part in filter(str.strip, text.split(";")):
-        found = RANGE.fullmatch(part)
+        found = RANGE.fullmatch(part.lower())
         if not found:
             raise UserError(
                 f"regions: '{part.strip()}' is not understood; write e.g. 'chest 10:45' or 'chest 110:320 mm'"
@@ -71,13 +72,16 @@ def _covered(low, high, unit, stack, part):
     return covered
 
 
-def _from_labels(path, stack):
+def _from_labels(path, stack, volume):
     labels = read_volume(path)
+    if volume is not None and not labels.same_grid(volume):
+        raise UserError(
+            f"{path}: lies on another grid than its image ({labels.array.shape} where the image has "
+            f"{volume.array.shape}, or another affine); resample it to the image"
+        )
     if stack.indices is None:
         raise UserError(f"{path}: a label volume needs an image along the patient's axes")
     values = np.moveaxis(labels.array, stack.axis, 0)
-    if stack.indices.max() >= len(values):
-        raise UserError(f"{path}: has {len(values)} slices, fewer than its image; save it on the image's grid")
     values = values[stack.indices].reshape(len(stack.indices), -1)
     if values.max() >= len(CLASSES) or values.min() < 0 or np.any(values != np.round(values)):
         raise UserError(f"{path}: labels must be 0 to {len(CLASSES) - 1} ({', '.join(CLASSES)})")

@@ -30,7 +30,7 @@ def strip(stack, probabilities, decided, truth=None):
     )
     axes[0].set_ylabel("image")
     if truth is not None:
-        _bands(axes[1], [(CLASSES[one], *where) for one, *where in _runs(truth)])
+        _bands(axes[1], [(CLASSES[one], *where) for one, *where in _runs(truth) if one >= 0])
         axes[1].set_ylabel("truth")
     for index, name in enumerate(CLASSES):
         if probabilities[:, index].max() > 0.05:

@@ -28,8 +28,9 @@ def write_report(config, folder, contract, logits_of, test, history):
     Returns:
         Path of the report.
     """
+    test = [one for one in test if np.any(one.classes >= 0)]
     found = measure(contract.decision, logits_of, test)
-    _write_tables(folder.path, found)
+    _write_tables(folder.path, found, contract.simulated)
     report = Report("Field of view", folder, SIMULATED if contract.simulated else None)
     summary = found["summary"]
     report.text(
@@ -54,9 +55,10 @@ def write_report(config, folder, contract, logits_of, test, history):
         row = found["rows"][index]
         figure = strip(test[index].stack, found["raw"][index], found["decided"][index], test[index].classes)
         caption = f"{row['subject']}: {row['decided_wrong']} of {row['slices']} slices wrong."
-        report.figure(f"strip_{row['subject']}", figure, caption)
+        report.figure(f"strip_{index:03d}_{row['subject']}", figure, caption)
     report.heading("Training")
-    report.table(history[-10:])
+    keys = dict.fromkeys(key for row in history for key in row)
+    report.table([{key: row.get(key) for key in keys} for row in history[-10:]])
     report.heading("Config")
     report.listing(config_text(config))
     return report.write()
@@ -74,8 +76,9 @@ def write_evaluation(to, contract, logits_of, test):
     Returns:
         Dict: the summary.
     """
+    test = [one for one in test if np.any(one.classes >= 0)]
     found = measure(contract.decision, logits_of, test)
-    _write_tables(to, found)
+    _write_tables(to, found, contract.simulated)
     for name, figure in (
         ("confusion", confusion_figure({"slice alone": found["confusion_raw"], "decided": found["confusion_decided"]})),
         ("reliability", reliability(found["probabilities"], found["truth"])),
@@ -91,7 +94,7 @@ def measure(decision, logits_of, test):
     Args:
         decision: `VolumeDecision`.
         logits_of: Function `(slices) -> logits`.
-        test: List of `LabelledStack`.
+        test: List of `LabelledStack`, each with a slice that is not ignored.
 
     Returns:
         Dict of `rows`, `summary`, `raw` (probabilities of each volume), `decided`, and over all known slices
@@ -119,8 +122,9 @@ def measure(decision, logits_of, test):
     }
 
 
-def _write_tables(path, found):
-    write_json(path / "metrics.json", {**found["summary"], **_confusions(found)})
+def _write_tables(path, found, simulated):
+    content = {"simulated_training": simulated, **found["summary"], **_confusions(found)}
+    write_json(path / "metrics.json", content)
     write_csv(path / "volumes.csv", [{key: _cell(value) for key, value in row.items()} for row in found["rows"]])
 
 

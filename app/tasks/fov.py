@@ -1,18 +1,22 @@
 """Task `fov`: which regions of the body a volume shows, and where."""
 
-import tempfile
 from pathlib import Path
 
+import numpy as np
+
 from app.config import config_text
+from app.data.cohort import csv_rows
 from app.data.region_cohort import load_examinations, read_examinations, split_examinations
-from app.data.regions import CLASSES
-from app.errors import UserError
+from app.data.regions import CLASSES, IGNORED
+from app.errors import UserError, list_problems
+from app.files import write_csv
 from app.quiet import import_keras
 from app.tasks.fov_config import FovConfig
 from app.training.run_folder import RunFolder, log
 
 CONFIG = FovConfig
 FREE_KEYS = ("decision",)
+SPLIT = "split.csv"
 ACTIONS = ("train", "evaluate", "predict", "export")
 
 
@@ -42,8 +46,12 @@ def run(config, dry_run=False, action="train", inputs=(), to=None):
     folder.check(config, FREE_KEYS)
     if dry_run:
         return _describe(config)
-    loaded = _loaded(config, _parts(config, config.output / "phantoms"))
+    parts = _parts(config, config.output / "phantoms")
+    _check_split(folder, parts)
+    loaded = _loaded(config, parts)
+    _check_classes(loaded)
     folder.open(config)
+    write_csv(folder.path / SPLIT, _split_rows(parts))
     log(", ".join(f"{name} {len(found)} volumes" for name, found in loaded.items()) + f"; output in {folder.path}")
     return _train_and_report(config, folder, loaded)
 
@@ -64,6 +72,35 @@ def _loaded(config, parts):
     everything = [one for found in parts.values() for one in found]
     stacks = {one.examination: one for one in load_examinations(everything, config.data.size, config.data.context)}
     return {name: [stacks[one] for one in found] for name, found in parts.items()}
+
+
+def _split_rows(parts):
+    return [{"part": name, "subject": one.subject, "image": one.image.name} for name in parts for one in parts[name]]
+
+
+def _check_split(folder, parts):
+    """A cohort that has changed is dealt anew: what was trained on would be tested."""
+    path = folder.path / SPLIT
+    if path.is_file() and csv_rows(path, ("part", "subject", "image")) != _split_rows(parts):
+        raise UserError(
+            f"{path}: the cohort has changed since this run began, and its subjects would be dealt otherwise; choose "
+            "another folder with --set output=FOLDER, or restore the cohort"
+        )
+
+
+def _check_classes(loaded):
+    problems, trained = [], set(np.concatenate([one.classes for one in loaded["train"]]))
+    for name, stacks in loaded.items():
+        known = set(np.concatenate([one.classes for one in stacks])) - {IGNORED}
+        if not known:
+            problems.append(f"data: every slice of the {name} volumes is ignored; give regions, or change data.split")
+        strange = [CLASSES[index] for index in sorted(known - trained)]
+        if strange:
+            problems.append(
+                f"data: the {name} volumes show {', '.join(strange)}, the training volumes never do; add subjects, or "
+                "change seed or data.split"
+            )
+    list_problems(problems)
 
 
 def _train_and_report(config, folder, loaded):
@@ -104,9 +141,11 @@ def _evaluate(config, folder, to, dry_run):
     from app.tasks.fov_trials import load_classifier, logits_of
 
     model, contract = load_classifier(folder)
-    parts = _parts(config, config.output / "phantoms")
+    folder.check(config, FREE_KEYS)
     if dry_run:
-        return print(f"would evaluate {len(parts['test'])} volumes into {to}; nothing was written")
+        return print(f"would evaluate the test volumes of {folder.path / SPLIT} into {to}; nothing was written")
+    parts = _parts(config, config.output / "phantoms")
+    _check_split(folder, parts)
     loaded = load_examinations(parts["test"], contract.size, contract.context)
     to.mkdir(parents=True, exist_ok=True)
     summary = write_evaluation(to, contract, lambda slices: logits_of(model, slices), loaded)
@@ -160,14 +199,13 @@ def _describe(config):
     from app.tasks.fov_trials import network
     from app.tuning.model_size import model_size
 
-    with tempfile.TemporaryDirectory():
-        if config.data.phantom is None:
-            parts = _parts(config, None)
-            print(", ".join(f"{name}: {len(found)} volumes" for name, found in parts.items()))
+    if config.data.phantom is None:
+        loaded = _loaded(config, _parts(config, None))
+        _check_classes(loaded)
+        print(", ".join(f"{name}: {len(found)} volumes" for name, found in loaded.items()))
+    else:
+        config.data.split.counts(config.data.phantom.subjects)
     print(config_text(config))
-    try:
-        weights, activations = model_size(lambda: network(config))
-    except ValueError as error:
-        raise UserError(f"network: {error}") from None
+    weights, activations = model_size(lambda: network(config))
     print(f"network: {weights:,} weights, {activations:,} activations a slice")
     print("dry run: nothing was written")

@@ -86,3 +86,10 @@ class FovConfig(TaskConfig):
     training: FovTrainingConfig = FovTrainingConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
     decision: DecisionConfig = DecisionConfig()
+
+    @pydantic.model_validator(mode="after")
+    def _blocks_fit(self):
+        if 2**self.network.blocks > self.data.size:
+            most = self.data.size.bit_length() - 1
+            raise ValueError(f"network.blocks: at most {most} for slices of {self.data.size} (each halves the slice)")
+        return self

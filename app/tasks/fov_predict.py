@@ -13,11 +13,11 @@ from app.quiet import import_keras
 # What BodyPartExamined may say of a region (DICOM PS3.16 annex L).
 PARTS = {
     "legs": {"LEG", "THIGH", "KNEE", "CALF", "ANKLE", "FOOT", "LOWLIMB", "EXTREMITY", "LEGS"},
-    "pelvis": {"PELVIS", "HIP", "PROSTATE", "BLADDER", "UTERUS", "RECTUM", "ABDOMENPELVIS"},
-    "abdomen": {"ABDOMEN", "LIVER", "KIDNEY", "PANCREAS", "SPLEEN", "ABDOMENPELVIS", "CHESTABDOMEN"},
-    "chest": {"CHEST", "THORAX", "HEART", "LUNG", "BREAST", "CHESTABDOMEN", "NECKCHEST"},
+    "pelvis": {"PELVIS", "HIP", "PROSTATE", "BLADDER", "UTERUS", "RECTUM", "ABDOMENPELVIS", "CHESTABDPELVIS"},
+    "abdomen": {"ABDOMEN", "LIVER", "KIDNEY", "PANCREAS", "SPLEEN", "ABDOMENPELVIS", "CHESTABDOMEN", "CHESTABDPELVIS"},
+    "chest": {"CHEST", "THORAX", "HEART", "LUNG", "BREAST", "CHESTABDOMEN", "NECKCHEST", "CHESTABDPELVIS"},
     "head": {"HEAD", "BRAIN", "SKULL", "NECK", "HEADNECK", "ORBIT", "NECKCHEST"},
-    "spine": {"SPINE", "CSPINE", "TSPINE", "LSPINE", "SSPINE"},
+    "spine": {"SPINE", "CSPINE", "TSPINE", "LSPINE", "SSPINE", "CTSPINE", "TLSPINE", "LSSPINE"},
 }
 CERTAIN = 0.5
 
@@ -43,7 +43,10 @@ def predict(folder, inputs, to, dry_run=False):
     found, problems = _find(inputs)
     if not found:
         raise UserError(problems or [f"{', '.join(map(str, inputs))}: no image file and no DICOM series there"])
+    if not folder.model.is_file():
+        raise UserError(f"{folder.model}: no trained model; run 'python main.py fov --config FILE' first")
     if dry_run:
+        list_problems(problems)
         print("\n".join(f"{one.name}: {one.path}" for one in found))
         return print(f"{len(found)} volumes would be decided into {to}; nothing was written")
     import_keras()
@@ -109,7 +112,8 @@ def _add_folder(folder, found, problems):
             series, refused = [], error.problems
         problems += refused
         for index, one in enumerate(series):
-            name = folder.name if len(series) == 1 else f"{folder.name}-{index}"
+            name = folder.resolve().name
+            name = name if len(series) == 1 else f"{name}-{index}"
             found.append(_Input(name, folder, one))
 
 
@@ -129,8 +133,9 @@ def _decide(one, stack, contract, logits_of, to):
     named = ", ".join(f"{region['name']} ({region['confidence']:.2f})" for region in content["regions"]) or "nothing"
     print(f"{one.name}: {named}" + "".join(f"; {flag}" for flag in content["flags"]), flush=True)
     short = ("name", "first_slice", "last_slice", "start_mm", "stop_mm", "confidence")
-    return [{"volume": one.name, "image": str(one.path), **{key: region[key] for key in short},
-             "flags": "; ".join(content["flags"])} for region in content["regions"]]  # fmt: skip
+    common = {"volume": one.name, "image": str(one.path), "simulated_training": contract.simulated}
+    flags = {"flags": "; ".join(content["flags"])}
+    return [{**common, **{key: region[key] for key in short}, **flags} for region in content["regions"]]
 
 
 def describe(stack, decided, series=None):
@@ -186,7 +191,8 @@ def _flags(stack, decided, series):
         flags.append("no region of a body was found")
     said = (series.body_part if series else "").upper().replace(" ", "").replace("_", "")
     names = {one.name for one in decided.regions}
-    if said and said != "WHOLEBODY" and not any(said in PARTS[name] for name in names):
+    meant = {name for name, terms in PARTS.items() if said in terms}
+    if meant and not meant & names:  # a term that names none of these regions says nothing against them
         flags.append(f"BodyPartExamined says {said}, the image {', '.join(sorted(names)) or 'nothing'}")
     return flags
 

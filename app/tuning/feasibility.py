@@ -6,6 +6,8 @@ from scipy.stats import norm
 from app.tuning.gaussian_process import GaussianProcess
 from app.tuning.kernel import Kernel
 
+EDGE = 0.25  # prior length: what can be trained ends abruptly, where values change smoothly
+
 
 class Feasibility:
     """Probability that a configuration can be trained.
@@ -40,7 +42,7 @@ class Feasibility:
         self.process = None
         if not trained.all():
             # Deviations from "trainable", so that the process falls back to that.
-            self.process = GaussianProcess(self.kernel).learn(points, np.where(trained, 0.0, -2.0), rng)
+            self.process = GaussianProcess(self.kernel, length=EDGE).learn(points, np.where(trained, 0.0, -2.0), rng)
         return self
 
     def probability(self, points):
@@ -97,7 +99,9 @@ class SizeFeasibility:
         candidates, kernel = self.space.features(rows), Kernel(self.space.categorical)
         guesses = []
         for column in self._scaled(counted).T:
-            process = GaussianProcess(kernel).learn(points, (column - column.mean()) * 3.0, rng, restarts=0)
+            process = GaussianProcess(kernel, length=EDGE).learn(
+                points, (column - column.mean()) * 3.0, rng, restarts=0
+            )
             guesses.append(process.predict(candidates)[0] / 3.0 + column.mean())
         self.predicted = self._model.probability(np.stack(guesses, axis=1))
         return self

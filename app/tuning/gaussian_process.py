@@ -32,6 +32,7 @@ class GaussianProcess:
         kernel: `Kernel`.
         theta: Array of the logarithms of the kernel's parameters and the noise' deviation; None takes
             the priors' means.
+        length: Median of the lengths' prior, for one column.
 
     Attributes:
         theta: The parameters in use.
@@ -43,12 +44,12 @@ class GaussianProcess:
         - Bertrand, thesis, 2019, sections 2.2.1 and 2.3.
     """
 
-    def __init__(self, kernel, theta=None):
+    def __init__(self, kernel, theta=None, length=0.5):
         self.kernel = kernel
         names = [*kernel.parameters, "noise"]
         columns = len(kernel.categorical)
         # Lengths grow with the root of the dimension, or everything is far from everything.
-        length = (0.5 * np.log(columns), 1.0)
+        length = (np.log(length) + 0.5 * np.log(columns), 1.0)
         self.prior_mean, self.prior_deviation = np.array([PRIORS.get(name, length) for name in names]).T
         self.theta = self.prior_mean.copy() if theta is None else np.asarray(theta, float)
 

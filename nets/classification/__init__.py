@@ -1,0 +1,1 @@
+"""Field of view: the network family, and the decision over a volume."""

@@ -10,7 +10,7 @@ from scipy.special import expit, log_softmax
 from nets.classification.decision import Chain, decide, posterior
 
 SHARPNESS = (0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
-REVERSED_BY = 10.0
+ENOUGH_BOUNDARIES = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +66,8 @@ class VolumeDecision:
         sharpness: Weight of a slice: neighbours repeat each other's errors, and to count them as independent
             would make every interval too narrow.
         slope, shift: Of the logistic function.
+        interval_share: Share of the validation boundaries that their 90 % intervals hold; None where there
+            were too few to calibrate.
     """
 
     classes: tuple
@@ -75,6 +77,7 @@ class VolumeDecision:
     sharpness: float = 0.1
     slope: float = 1.0
     shift: float = 0.0
+    interval_share: float | None = None
 
     def fit(self, volumes):
         """Calibrate on volumes that were not trained on.
@@ -102,11 +105,13 @@ class VolumeDecision:
         decision = dataclasses.replace(decision, **_logistic(margins, spine))
         bodies = [one for one, is_spine in zip(volumes, spine, strict=True) if not is_spine]
         for sharpness in SHARPNESS[::-1]:
-            decision = dataclasses.replace(decision, sharpness=sharpness)
-            held = decision._held(bodies)
-            if not held or np.mean(held) >= 0.9:
+            sharper = dataclasses.replace(decision, sharpness=sharpness)
+            held = sharper._held(bodies)
+            if len(held) < ENOUGH_BOUNDARIES:  # one-region cohorts: nothing to calibrate on
+                return dataclasses.replace(decision, interval_share=None)
+            if np.mean(held) >= 0.9:
                 break
-        return decision
+        return dataclasses.replace(sharper, interval_share=float(np.mean(held)))
 
     def probabilities(self, logits):
         """Calibrated probabilities of slices, `(slices, classes)`."""

@@ -106,7 +106,7 @@ def test_evaluate_and_export(trained, main, tmp_path):
 BAD = {
     "source": (["--set", "data.phantom=null"], "give one of cohort and phantom"),
     "missing": (["--set", "data.phantom=null", "--set", "data.cohort=none.csv"], "none.csv: cannot be read"),
-    "blocks": (["--set", "network.blocks=9", "--dry-run"], "at most 5 blocks for slices of 32"),
+    "blocks": (["--set", "network.blocks=9"], "network.blocks: at most 5 for slices of 32"),
     "input": (["predict"], "--input is missing"),
     "model": (["predict", "--input", "README.md"], "no trained model"),
 }
