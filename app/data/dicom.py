@@ -1,36 +1,65 @@
 """DICOM series as volumes: grouped, sorted by position, and what is odd about them said."""
 
 import dataclasses
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
 
-from app.data.volumes import Volume
+from app.data.volumes import Volume, read_itk
 from app.errors import UserError
 
 SERIES, POSITION, ORIENTATION, SPACING = "0020|000e", "0020|0032", "0020|0037", "0028|0030"
 DESCRIPTION, BODY_PART, IMAGE_TYPE = "0008|103e", "0018|0015", "0008|0008"
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
+TURNS = ("0018|0086", "0020|0012", "0020|0013")  # echo, acquisition, instance: which of two at one place comes first
+EVEN = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
 class DicomSeries:
-    """One series.
+    """One series, its pixels not read yet.
 
     Args:
         name: Its identifier.
-        volume: `Volume`, axes (column, row, slice), slices along the series' normal.
+        paths: Files in the order of their slices.
+        affine: `(4, 4)`, voxel (column, row, slice) to RAS mm, slices along the series' normal; None for one file
+            of many frames, which says itself.
+        along: `(n,)`: position of each slice along the normal, in mm.
         body_part: `BodyPartExamined`, "" where the files do not say.
         description: `SeriesDescription`.
-        flags: What is odd: duplicates left out, gaps, gantry tilt, localisers.
+        flags: What is odd: slices left out, gaps, gantry tilt.
     """
 
     name: str
-    volume: Volume
+    paths: list
+    affine: np.ndarray | None
+    along: np.ndarray | None
     body_part: str
     description: str
     flags: list
+
+    def volume(self):
+        """Read the pixels.
+
+        Returns:
+            `Volume`; uneven slices are interpolated to even ones.
+
+        Raises:
+            UserError: If a file is damaged, or one of many frames shows less than two.
+        """
+        if self.affine is None:
+            volume = _read(self.paths[0], read_itk)
+            if volume.array.ndim != 3 or volume.array.shape[2] < 2:
+                raise UserError(f"{self.paths[0]}: one slice without a position; a volume needs two or more")
+            return volume
+        slices = np.stack([_read(path, _pixels) for path in self.paths], axis=-1)
+        step = np.median(np.diff(self.along))
+        if np.abs(np.diff(self.along) - step).max() > EVEN * step:
+            wanted = np.arange(self.along[0], self.along[-1] + 0.01 * step, step)
+            above = np.clip(np.searchsorted(self.along, wanted), 1, len(self.along) - 1)
+            share = (wanted - self.along[above - 1]) / (self.along[above] - self.along[above - 1])
+            slices = slices[..., above - 1] * (1 - share) + slices[..., above] * share
+        return Volume(slices, self.affine)
 
 
 def is_dicom(path):
@@ -50,22 +79,25 @@ def is_dicom(path):
 
 
 def read_dicom_folder(folder):
-    """Every series of a folder, its subfolders left aside.
+    """Every series of a folder, its subfolders left aside; headers only.
 
     Args:
         folder: Path.
 
     Returns:
-        List of `DicomSeries`, and a list of lines about series that cannot be read as a volume.
-
-    Raises:
-        UserError: If a file is damaged.
+        List of `DicomSeries`, and a list of lines about what cannot be read as a volume.
     """
-    groups = defaultdict(list)
+    groups, refused = defaultdict(list), []
     for path in sorted(path for path in Path(folder).iterdir() if path.is_file() and is_dicom(path)):
-        header = _header(path)
-        groups[header[SERIES]].append((path, header))
-    found, refused = [], []
+        if path.name.upper() == "DICOMDIR":
+            continue
+        try:
+            header = _header(path)
+        except UserError as error:
+            refused += error.problems
+            continue
+        groups[header.get(SERIES, "")].append((path, header))
+    found = []
     for name, files in groups.items():
         try:
             found.append(_series(name, files))
@@ -82,93 +114,112 @@ def _header(path):
     reader.SetImageIO("GDCMImageIO")
     try:
         reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise UserError(f"{path}: damaged DICOM file ({_line(error)}); restore it from its source") from None
-    return {key: reader.GetMetaData(key).strip() for key in reader.GetMetaDataKeys()} | {SERIES: _get(reader, SERIES)}
-
-
-def _get(reader, key):
-    return reader.GetMetaData(key).strip() if reader.HasMetaDataKey(key) else ""
+    except RuntimeError:
+        raise UserError(f"{path}: no image, or damaged; left out (restore it if it is a slice)") from None
+    header = {key: reader.GetMetaData(key).strip() for key in reader.GetMetaDataKeys()}
+    return {**header, "size": tuple(reader.GetSize()[:2])}
 
 
 def _series(name, files):
-    flags = []
-    if len(files) == 1 and POSITION not in files[0][1]:
-        return _multi_frame(name, *files[0])
-    placed = [(path, header) for path, header in files if POSITION in header and ORIENTATION in header]
-    if len(placed) < len(files):
-        flags.append(f"{len(files) - len(placed)} files without a position left out")
+    said = files[0][1].get(BODY_PART, ""), files[0][1].get(DESCRIPTION, "")
+    if any("LOCALIZER" in header.get(IMAGE_TYPE, "") for _, header in files):
+        raise UserError("a localiser; give the series that it was made for")
+    placed = [(path, header) for path, header in files if _placed(header)]
+    if len(files) == 1 and not placed:
+        flags = ["one file of many frames: their order is taken as it is"]
+        return DicomSeries(name, [files[0][0]], None, None, *said, flags)
     if not placed:
         raise UserError("no file says where its slice lies (ImagePositionPatient); it cannot be sorted into a volume")
-    axes = np.array([_numbers(header[ORIENTATION]) for _, header in placed])
+    flags = []
+    _left_out(flags, len(files) - len(placed), "files without a position")
+    placed = _of_one_matrix(placed, flags)
+    axes = np.array([_numbers(header, ORIENTATION, 6) for _, header in placed])
     most = np.median(axes, axis=0)
     alike = np.abs(axes - most).max(axis=1) < 0.02
-    if alike.sum() < 0.5 * len(placed) or any("LOCALIZER" in header.get(IMAGE_TYPE, "") for _, header in placed):
-        raise UserError("a localiser: its slices lie in several planes; give the series that it was made for")
-    if not alike.all():
-        flags.append(f"{np.sum(~alike)} slices of another plane left out")
+    if alike.sum() < 0.5 * len(placed):
+        raise UserError("its slices lie in several planes, as a localiser's; give the series that it was made for")
+    _left_out(flags, np.sum(~alike), "slices of another plane")
     placed = [one for one, same in zip(placed, alike, strict=True) if same]
     row, column = most[:3] / np.linalg.norm(most[:3]), most[3:] / np.linalg.norm(most[3:])
     normal = np.cross(row, column)
-    positions = np.array([_numbers(header[POSITION]) for _, header in placed])
-    order = np.argsort(positions @ normal, kind="stable")
-    placed, positions = [placed[index] for index in order], positions[order]
+    placed, positions = _sorted(placed, normal, flags)
     along = positions @ normal
-    fresh = np.r_[True, np.diff(along) > 1e-3]
-    if not fresh.all():
-        flags.append(f"{np.sum(~fresh)} slices of the same position left out (several echoes or a repeated export)")
-        placed, positions = [one for one, new in zip(placed, fresh, strict=True) if new], positions[fresh]
-        along = along[fresh]
-    if len(placed) < 2:
-        raise UserError(f"{len(placed)} slice; a volume needs two or more")
-    steps = np.diff(along)
-    step = float(np.median(steps))
-    gaps = np.flatnonzero(np.abs(steps - step) > 0.1 * step)
-    if len(gaps):
-        flags.append(f"uneven slices: {len(gaps)} gaps other than {step:.2f} mm, the first after slice {gaps[0]}")
+    step = float(np.median(np.diff(along)))
+    uneven = np.flatnonzero(np.abs(np.diff(along) - step) > EVEN * step)
+    if len(uneven):
+        flags.append(
+            f"uneven slices: {len(uneven)} steps other than {step:.2f} mm, the first after slice {uneven[0]}; "
+            "interpolated to even ones, which slice numbers count"
+        )
     shift = (positions[-1] - positions[0]) / (along[-1] - along[0])
     tilt = float(np.degrees(np.arccos(np.clip(shift @ normal / np.linalg.norm(shift), -1, 1))))
     if tilt > 1.0:
         flags.append(f"gantry tilt of {tilt:.1f} degrees")
-    slices = np.stack([_pixels(path) for path, _ in placed], axis=-1)
-    header = placed[0][1]
-    spacing = _numbers(header.get(SPACING, "1\\1"))
-    mean_step = shift * (along[-1] - along[0]) / (len(along) - 1)
+    spacing = _numbers(placed[0][1], SPACING, 2)
+    if spacing is None:
+        raise UserError("PixelSpacing is missing; without it there are no millimetres")
+    # PixelSpacing: between rows first. The array's first axis runs along a row; LPS becomes RAS.
+    columns = np.stack([row * spacing[1], column * spacing[0], shift * step, positions[0]], axis=1)
     affine = np.eye(4)
-    # PixelSpacing: between rows first. The array's first axis runs along a row.
-    affine[:3, 0] = LPS_TO_RAS @ row * spacing[1]
-    affine[:3, 1] = LPS_TO_RAS @ column * spacing[0]
-    affine[:3, 2] = LPS_TO_RAS @ mean_step
-    affine[:3, 3] = LPS_TO_RAS @ positions[0]
-    return DicomSeries(name, Volume(slices, affine), header.get(BODY_PART, ""), header.get(DESCRIPTION, ""), flags)
+    affine[:3] = np.diag([-1.0, -1.0, 1.0]) @ columns
+    return DicomSeries(name, [path for path, _ in placed], affine, along, *said, flags)
 
 
-def _multi_frame(name, path, header):
-    """An enhanced file: all slices in one."""
-    from app.data.volumes import read_itk
+def _placed(header):
+    return _numbers(header, POSITION, 3) is not None and _numbers(header, ORIENTATION, 6) is not None
 
-    volume = read_itk(path)
-    if volume.array.ndim != 3 or volume.array.shape[2] < 2:
-        raise UserError(f"{path.name}: one slice without a position; a volume needs two or more")
-    flags = ["one file of many frames: their order is taken as it is"]
-    return DicomSeries(name, volume, header.get(BODY_PART, ""), header.get(DESCRIPTION, ""), flags)
+
+def _of_one_matrix(placed, flags):
+    sizes = Counter(header["size"] for _, header in placed)
+    most = sizes.most_common(1)[0][0]
+    _left_out(flags, len(placed) - sizes[most], f"slices of another matrix than {most[0]} x {most[1]}")
+    return [one for one in placed if one[1]["size"] == most]
+
+
+def _sorted(placed, normal, flags):
+    """By position; of several at one place the first echo, acquisition and instance."""
+
+    def turn(one):
+        position = float(_numbers(one[1], POSITION, 3) @ normal)
+        turns = [_numbers(one[1], key, 1) for key in TURNS]
+        return round(position, 2), *(0.0 if number is None else float(number[0]) for number in turns)
+
+    placed = sorted(placed, key=turn)
+    positions = np.array([_numbers(header, POSITION, 3) for _, header in placed])
+    fresh = np.r_[True, np.diff(positions @ normal) > 0.05]
+    if fresh.sum() < 2:
+        raise UserError(f"{fresh.sum()} slice; a volume needs two or more")
+    _left_out(flags, np.sum(~fresh), "slices of the same position (later echoes, times or exports)")
+    return [one for one, new in zip(placed, fresh, strict=True) if new], positions[fresh]
+
+
+def _left_out(flags, count, what):
+    if count:
+        flags.append(f"{count} {what} left out")
+
+
+def _read(path, read):
+    try:
+        return read(path)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[-120:]
+        raise UserError(f"{path}: damaged DICOM file ({reason}); restore it from its source") from None
 
 
 def _pixels(path):
     """`(columns, rows)`, rescaled."""
     import SimpleITK
 
-    try:
-        image = SimpleITK.ReadImage(str(path), imageIO="GDCMImageIO")
-    except RuntimeError as error:
-        raise UserError(f"{path}: damaged DICOM file ({_line(error)}); restore it from its source") from None
-    array = SimpleITK.GetArrayFromImage(image)
+    array = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path), imageIO="GDCMImageIO"))
+    if array.ndim > 3:
+        raise UserError(f"{path}: a colour picture, not an MR or CT slice")
     return np.asarray(array[0] if array.ndim > 2 else array).T
 
 
-def _numbers(text):
-    return np.array([float(one) for one in text.split("\\")])
-
-
-def _line(error):
-    return " ".join(str(error).split())[-120:]
+def _numbers(header, key, count):
+    """Numbers of a tag; None where it is missing or says something else."""
+    try:
+        found = np.array([float(one) for one in header.get(key, "").split("\\")])
+    except ValueError:
+        return None
+    return found if len(found) == count and np.all(np.isfinite(found)) else None

@@ -131,7 +131,7 @@ def _read_series(folder):
     if len(series) != 1:
         found = f"{len(series)} series" if series else (refused[0] if refused else "no DICOM file")
         raise UserError(f"{folder}: a folder must hold one DICOM series; found {found}")
-    return series[0].volume
+    return series[0].volume()
 
 
 def _read_nibabel(path):

@@ -79,7 +79,7 @@ class _Input:
 
     def volume(self):
         """The `Volume`."""
-        return self.series.volume if self.series else read_volume(self.path)
+        return self.series.volume() if self.series else read_volume(self.path)
 
 
 def _find(inputs):
@@ -106,10 +106,7 @@ def _add_folder(folder, found, problems):
     files = [path for path in sorted(folder.iterdir()) if path.is_file()]
     found += [_Input(_stem(path), path) for path in files if path.name.lower().endswith(tuple(FORMATS))]
     if any(is_dicom(path) for path in files):
-        try:
-            series, refused = read_dicom_folder(folder)
-        except UserError as error:
-            series, refused = [], error.problems
+        series, refused = read_dicom_folder(folder)
         problems += refused
         for index, one in enumerate(series):
             name = folder.resolve().name
@@ -126,7 +123,8 @@ def _decide(one, stack, contract, logits_of, to):
     logits = logits_of(with_context(stack, contract.context))
     decided = decision(logits, stack.spacing_mm)
     content = describe(stack, decided, one.series)
-    write_json(to / f"{one.name}.json", {"image": str(one.path), "simulated_training": contract.simulated, **content})
+    known = {"simulated_training": contract.simulated, "interval_share": decision.interval_share}
+    write_json(to / f"{one.name}.json", {"image": str(one.path), **known, **content})
     figure = strip(stack, decision.probabilities(logits), decided)
     with whole_file(to / f"{one.name}.png") as temporary:
         temporary.write_bytes(png(figure))

@@ -92,6 +92,13 @@ BAD = [
 ]
 
 
+def test_a_header_in_metres_is_flagged_not_fatal():
+    """Thinned to 2.5 mm nothing would be left of it."""
+    stack = axial_stack(Volume(np.random.default_rng(0).random((8, 8, 40)), np.diag([0.001, 0.001, 0.005, 1])), 8)
+    assert len(stack.slices) == 2
+    assert "implausible voxel size" in stack.flags[0]
+
+
 @pytest.mark.parametrize(("volume", "message"), BAD, ids=[one[1] for one in BAD])
 def test_what_is_no_volume_is_refused(volume, message):
     """In words, before the network sees it."""
@@ -114,7 +121,11 @@ def test_regions_by_slices_millimetres_or_labels(body, tmp_path):
         labels[2:, :, first] = 1
         write_volume(tmp_path / "labels.nii.gz", Volume(labels, volume.affine))
         np.testing.assert_array_equal(slice_classes("labels.nii.gz", stack, tmp_path), by_mm)
-    assert set(slice_classes("spine", stack, tmp_path)) == {6}
+    upside_down = stored(body, np.arange(3), np.array((1, 1, -1)))
+    with pytest.raises(UserError, match="lies on another grid than its image"):
+        slice_classes("labels.nii.gz", axial_stack(body, 8), tmp_path, body)
+    assert slice_classes("labels.nii.gz", stack, tmp_path, upside_down) is not None
+    assert set(slice_classes("Spine", stack, tmp_path)) == {6}
     assert list(slice_classes("ignore 0:3; head 10:17", stack, tmp_path)[::-1][:4]) == [-1] * 4
 
 
@@ -123,6 +134,7 @@ def test_regions_by_slices_millimetres_or_labels(body, tmp_path):
     [
         ("chst 0:4", "'chst' is unknown"),
         ("chest 0-4", "not understood"),
+        ("chest 1.2.3:4", "not understood"),
         ("chest 0:4; head 4:8", "overlaps"),
         ("chest 90:95", "covers no slice; the volume goes from 0 to 17"),
         (" ", "none is given"),

@@ -40,6 +40,7 @@ def test_a_run_leaves_model_figures_and_report(trained):
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["volumes"] == 3
     assert 0 <= metrics["decided_error"] <= 1
+    assert metrics["simulated_training"] is True
     assert sum(map(sum, metrics["confusion_raw"].values())) == metrics["slices"]
     history = table(run / "history.csv")
     assert float(history[-1]["validation_loss"]) < float(history[0]["loss"])
@@ -101,6 +102,24 @@ def test_evaluate_and_export(trained, main, tmp_path):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "served" / "1" / "saved_model.pb").is_file()
     assert "signature 'classify'" in done.stdout
+
+
+def test_the_split_is_that_of_training(trained, main, tmp_path):
+    """Dealt anew by another seed or a longer cohort, subjects of the training would be tested."""
+    path, run = trained
+    before = (run / "phantoms" / "phantoms.yaml").read_text()
+    for change in ("seed=5", "data.phantom.seed=3"):
+        done = main("fov", "evaluate", "--config", path, "--set", change, "--to", tmp_path / "other")
+        assert done.returncode == 2
+        assert "holds a run with another config" in done.stderr
+    assert (run / "phantoms" / "phantoms.yaml").read_text() == before
+    assert not (tmp_path / "other").exists()
+    split = (run / "split.csv").read_text()
+    (run / "split.csv").write_text(split.replace("test,", "train,", 1))
+    done = main("fov", "evaluate", "--config", path, "--to", tmp_path / "other")
+    (run / "split.csv").write_text(split)
+    assert done.returncode == 2
+    assert "the cohort has changed since this run began" in done.stderr
 
 
 BAD = {

@@ -49,6 +49,14 @@ def test_intervals_hold_on_other_volumes(volumes, rng):
     assert np.mean(naive._held(others)) < 0.84
 
 
+def test_without_boundaries_nothing_is_claimed(rng):
+    """A cohort of one region cannot calibrate intervals; the sharpest would be the worst guess."""
+    volumes = [(logits, np.full(len(truth), 3), spacing) for logits, truth, spacing in (volume(rng) for _ in range(9))]
+    decision = VolumeDecision(CLASSES).fit(volumes)
+    assert decision.sharpness == VolumeDecision(CLASSES).sharpness
+    assert decision.interval_share is None
+
+
 def test_a_spine_examination_is_one_region(volumes, rng):
     """Decided within the chain it would be cut into abdomen and chest."""
     decision = VolumeDecision(CLASSES).fit(volumes)
