@@ -17,7 +17,6 @@ from app.training.run_folder import RunFolder, log
 CONFIG = FovConfig
 FREE_KEYS = ("decision",)
 SPLIT = "split.csv"
-ACTIONS = ("train", "evaluate", "predict", "export")
 
 
 def run(config, dry_run=False, action="train", inputs=(), to=None):
@@ -107,7 +106,7 @@ def _train_and_report(config, folder, loaded):
     keras = import_keras()
 
     from app.reporting.fov_report import write_report
-    from app.tasks.fov_trials import FovTrials, logits_of
+    from app.tasks.fov_trials import FovTrials, logits_of, network
     from app.training.callbacks import save_model
     from app.training.fov_contract import FovContract
     from app.training.train import train
@@ -116,7 +115,7 @@ def _train_and_report(config, folder, loaded):
     keras.utils.set_random_seed(config.seed)
     trials = FovTrials(config, loaded["train"], loaded["validate"])
     model, history = train(
-        build=lambda: trials.network(config),
+        build=lambda: network(config),
         pairs=lambda first: trials.batches(config, first),
         config=config.training,
         folder=folder,

@@ -39,10 +39,6 @@ class FovTrials:
         self.compile(config, model)
         return model
 
-    def network(self, config):
-        """A network of a config, not compiled."""
-        return network(config)
-
     def compile(self, config, model):
         """Give a network its optimiser and its loss, cross-entropy."""
         training = config.training

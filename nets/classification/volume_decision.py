@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, log_softmax
 
 from nets.classification.decision import Chain, decide, posterior
@@ -198,8 +198,6 @@ class VolumeDecision:
 
 def _logistic(margins, spine):
     """Slope and shift of a logistic regression with a ridge of 0.01; margins lie within [-8, 8]."""
-    from scipy.optimize import minimize
-
     sign = np.where(spine, 1.0, -1.0)
 
     def cost(parameters):
