@@ -29,7 +29,7 @@ from benchmarks.thesis_decision import thesis_decision
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "runs"
-FULL = {"training.epochs": 40, "training.slices": 4800, "training.decay": True}
+FULL = {"training.epochs": 24, "training.slices": 6400, "training.decay": True}
 
 
 def main():
@@ -149,7 +149,9 @@ def _real_stacks(size):
         for subject in order:
             chosen = np.flatnonzero((data["region"] == region) & (data["subject"] == subject))
             chosen = chosen[np.argsort(data["slice_index"][chosen], kind="stable")]
-            pictures = resized(data["images"][chosen].transpose(2, 1, 0)[::-1, ::-1] / 255.0, size)
+            pictures = resized(
+                data["images"][chosen].transpose(1, 2, 0) / 255.0, size
+            )  # stored to the right, to the front
             stack = AxialStack(pictures, np.arange(len(chosen)) * 5.0, 5.0, np.arange(len(chosen)), 2, "RAS", [])
             classes = np.full(len(chosen), CLASSES.index(region))
             slices = np.round(pictures * 255).astype("uint8")[..., None]

@@ -1,10 +1,9 @@
 """How well regions are found: slices, volumes, boundaries."""
 
-import itertools
-
 import numpy as np
 
 from app.data.regions import CHAIN, CLASSES
+from nets.classification.volume_decision import shared_boundaries
 
 SHOWN_MM = 20.0
 
@@ -62,7 +61,7 @@ def volume_row(stack, raw, decided, slices):
     counts, found = (np.bincount(one[known], minlength=len(CLASSES))[1:] for one in (truth, slices))
     clear = (counts == 0) | (counts >= enough)
     borderline = ~clear | ((counts == 0) & (found > 0) & (found < enough))
-    held, errors = boundary_errors(truth, decided, spacing)
+    shared = shared_boundaries(truth, decided, CLASSES)
     return {
         "subject": stack.examination.subject,
         "image": str(stack.examination.image),
@@ -73,30 +72,9 @@ def volume_row(stack, raw, decided, slices):
         "non_neighbours": non_neighbours(truth[known], slices[known]),
         "regions_right": bool(np.all(((counts > 0) == (found > 0)) | borderline)),
         "regions_right_strict": bool(np.all((counts > 0) == (found > 0))),
-        "boundary_errors_mm": errors,
-        "intervals_held": held,
+        "boundary_errors_mm": [abs(region.start - place) * spacing for place, region in shared],
+        "intervals_held": [region.start_interval[0] <= place <= region.start_interval[1] for place, region in shared],
     }
-
-
-def boundary_errors(truth, decided, spacing_mm):
-    """Distances of decided boundaries between two regions from the true ones.
-
-    Args:
-        truth: `(n,)` classes.
-        decided: `Decided`.
-        spacing_mm: Between slices.
-
-    Returns:
-        Whether each one's interval holds the true boundary, and the distances in mm.
-    """
-    regions = {one.name: one for one in decided.regions}
-    held, errors = [], []
-    for place, (before, after) in enumerate(itertools.pairwise(truth), start=1):
-        if 0 < before < after and (one := regions.get(CLASSES[after])) and one.start > 0:
-            low, high = one.start_interval
-            held.append(bool(low <= place <= high))
-            errors.append(abs(one.start - place) * spacing_mm)
-    return held, errors
 
 
 def summarise_volumes(rows, rng=None):

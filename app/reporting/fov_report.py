@@ -28,8 +28,8 @@ def write_report(config, folder, contract, logits_of, test, history):
     Returns:
         Path of the report.
     """
-    test = [one for one in test if np.any(one.classes >= 0)]
     found = measure(contract.decision, logits_of, test)
+    test = found["volumes"]
     _write_tables(folder.path, found, contract.simulated)
     report = Report("Field of view", folder, SIMULATED if contract.simulated else None)
     summary = found["summary"]
@@ -76,7 +76,6 @@ def write_evaluation(to, contract, logits_of, test):
     Returns:
         Dict: the summary.
     """
-    test = [one for one in test if np.any(one.classes >= 0)]
     found = measure(contract.decision, logits_of, test)
     _write_tables(to, found, contract.simulated)
     for name, figure in (
@@ -94,12 +93,13 @@ def measure(decision, logits_of, test):
     Args:
         decision: `VolumeDecision`.
         logits_of: Function `(slices) -> logits`.
-        test: List of `LabelledStack`, each with a slice that is not ignored.
+        test: List of `LabelledStack`; those whose slices are all ignored are left out.
 
     Returns:
-        Dict of `rows`, `summary`, `raw` (probabilities of each volume), `decided`, and over all known slices
+        Dict of `volumes`, `rows`, `summary`, `raw` (probabilities of each volume), `decided`, and over all known slices
         `truth`, `probabilities`, `confusion_raw`, `confusion_decided`.
     """
+    test = [one for one in test if np.any(one.classes >= 0)]
     rows, raw, decided, pairs = [], [], [], []
     for one in progress(test, "evaluating"):
         logits = logits_of(one.slices)
@@ -111,6 +111,7 @@ def measure(decision, logits_of, test):
         pairs.append((one.classes[known], raw[-1][known], slices[known]))
     truth, probabilities, slices = (np.concatenate(column) for column in zip(*pairs, strict=True))
     return {
+        "volumes": test,
         "rows": rows,
         "summary": summarise_volumes(rows),
         "raw": raw,

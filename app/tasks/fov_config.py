@@ -74,7 +74,7 @@ class DecisionConfig(Config):
     """The decision over a volume: see `nets.classification.volume_decision.VolumeDecision`."""
 
     least_mm: float = pydantic.Field(60.0, ge=0)
-    skip: float = pydantic.Field(6.0, ge=0)
+    skip: float = pydantic.Field(40.0, ge=0)
 
 
 class FovConfig(TaskConfig):

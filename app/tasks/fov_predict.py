@@ -43,17 +43,15 @@ def predict(folder, inputs, to, dry_run=False):
     found, problems = _find(inputs)
     if not found:
         raise UserError(problems or [f"{', '.join(map(str, inputs))}: no image file and no DICOM series there"])
-    if not folder.model.is_file():
-        raise UserError(f"{folder.model}: no trained model; run 'python main.py fov --config FILE' first")
-    if dry_run:
-        list_problems(problems)
-        print("\n".join(f"{one.name}: {one.path}" for one in found))
-        return print(f"{len(found)} volumes would be decided into {to}; nothing was written")
     import_keras()
 
     from app.tasks.fov_trials import load_classifier, logits_of
 
     model, contract = load_classifier(folder)
+    if dry_run:
+        list_problems(problems)
+        print("\n".join(f"{one.name}: {one.path}" for one in found))
+        return print(f"{len(found)} volumes would be decided into {to}; nothing was written")
     rows, done = [], 0
     for one in found:
         try:

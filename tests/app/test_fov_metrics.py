@@ -7,7 +7,7 @@ import pytest
 
 from app.data.axial import AxialStack
 from app.data.region_cohort import Examination, LabelledStack, with_context
-from app.reporting.fov_metrics import boundary_errors, confusion, non_neighbours, summarise_volumes, volume_row
+from app.reporting.fov_metrics import confusion, non_neighbours, summarise_volumes, volume_row
 from nets.classification.volume_decision import Decided, Region
 
 NONE, LEGS, PELVIS, ABDOMEN, CHEST, HEAD, SPINE = range(7)
@@ -37,12 +37,11 @@ def test_what_does_not_touch():
 def test_boundaries_are_compared_where_both_have_them():
     """A boundary at the edge of the field of view is none."""
     truth = [PELVIS] * 5 + [ABDOMEN] * 10 + [CHEST] * 5
-    held, errors = boundary_errors(
-        np.array(truth), decided(("pelvis", 0, 7), ("abdomen", 7, 15), ("chest", 15, 20)), 10.0
-    )
-    assert errors == [20.0, 0.0]
-    assert held == [False, True]
-    assert boundary_errors(np.array(truth), decided(("abdomen", 0, 20)), 10.0) == ([], [])
+    unused = np.zeros(20, int)
+    row = volume_row(stack(truth), unused, decided(("pelvis", 0, 7), ("abdomen", 7, 15), ("chest", 15, 20)), unused)
+    assert row["boundary_errors_mm"] == [20.0, 0.0]
+    assert row["intervals_held"] == [False, True]
+    assert volume_row(stack(truth), unused, decided(("abdomen", 0, 20)), unused)["boundary_errors_mm"] == []
 
 
 def test_a_region_of_which_little_is_shown_may_be_named_or_not():
