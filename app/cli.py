@@ -48,6 +48,8 @@ def build_parser():
             _add_tune(task)
         if name == "fov":
             _add_fov(task)
+        if name == "kidney":
+            _add_kidney(task)
         task.add_argument("--config", required=True, metavar="FILE", help="YAML file of the task")
         task.add_argument(
             "--set",
@@ -87,6 +89,22 @@ def _add_fov(task):
         help="train (default) and report; evaluate the trained model on the config's test volumes; predict the regions "
         "of files, folders or DICOM series; export a SavedModel",
     )
+    _add_files(task)
+
+
+def _add_kidney(task):
+    task.add_argument(
+        "action",
+        nargs="?",
+        default="train",
+        choices=("train", "transfer", "evaluate", "predict", "export"),
+        help="train (default) from nothing and report; transfer a trained network to another population; evaluate on "
+        "the config's test volumes; predict the masks of files, folders or DICOM series; export a SavedModel",
+    )
+    _add_files(task)
+
+
+def _add_files(task):
     task.add_argument("--input", dest="inputs", nargs="+", default=[], metavar="PATH", help="what to predict")
     task.add_argument("--to", metavar="FOLDER", help="where results go; by default a folder within the run's")
 

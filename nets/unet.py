@@ -9,7 +9,9 @@ DECODER = (32, 32, 32, 32)
 FINAL = (32, 16, 16)
 
 
-def unet(x, convolve, encoder=ENCODER, decoder=DECODER, final=FINAL, output_resolution=1, joined=(), prefix=""):
+def unet(
+    x, convolve, encoder=ENCODER, decoder=DECODER, final=FINAL, output_resolution=1, joined=(), prefix="", between=None
+):
     """Features of an image (pair) by a U-Net.
 
     Convolution and LeakyReLU(0.2) before each pooling by 2; nearest upsampling and the skip
@@ -31,6 +33,9 @@ def unet(x, convolve, encoder=ENCODER, decoder=DECODER, final=FINAL, output_reso
         joined: Tensors that join the levels below the first, in order, each at its level's
             resolution.
         prefix: Beginning of every layer's name.
+        between: Function `(x, place) -> x`, or None: what else is done after the convolutions of the level
+            "encoder_0", ..., "decoder_0" (the decoder's highest number is the lowest level) and after each pooling,
+            "encoder_0_pool", ...
 
     Returns:
         Keras tensor `(batch, i / output_resolution, ..., filters of the last convolution)`.
@@ -65,7 +70,7 @@ def unet(x, convolve, encoder=ENCODER, decoder=DECODER, final=FINAL, output_reso
         for index, width in enumerate(widths):
             last = index == len(widths) - 1
             x = block(x, width, f"{name}_{index}" if len(widths) > 1 else name, pooled and last)
-        return x
+        return between(x, name) if between else x
 
     skips = []
     for level, filters in enumerate(encoder):
@@ -75,6 +80,7 @@ def unet(x, convolve, encoder=ENCODER, decoder=DECODER, final=FINAL, output_reso
         skips.append(x)
         if level >= left_out:
             x = pool(2, name=f"{prefix}encoder_{level}_pool")(x)
+            x = between(x, f"encoder_{level}_pool") if between else x
     for level, filters in reversed(list(enumerate(reversed(decoder)))):
         x = level_blocks(x, filters, f"decoder_{level}")
         if level >= left_out:

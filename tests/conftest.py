@@ -44,6 +44,26 @@ def main():
 
 
 @pytest.fixture(scope="session")
+def kill_at():
+    """Run `python main.py ...` and kill it when it prints something."""
+
+    def call(moment, *words):
+        command = [sys.executable, "main.py", *map(str, words)]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        killed = False
+        for line in process.stdout:
+            if moment in line:
+                process.kill()
+                killed = True
+                break
+        process.stdout.close()
+        process.wait()
+        assert killed, f"it never printed '{moment}'"
+
+    return call
+
+
+@pytest.fixture(scope="session")
 def phantoms(tmp_path_factory):
     """A cohort of eight small simulated brains on disk: its CSV."""
     from app.data.phantoms.brains import BrainsConfig, write_brains

@@ -6,6 +6,7 @@ import numpy as np
 from nibabel.orientations import aff2axcodes, apply_orientation, inv_ornt_aff, io_orientation
 from scipy.ndimage import affine_transform
 
+from app.data.volumes import check_three_axes
 from app.errors import UserError
 
 OBLIQUE_DEGREES = 20.0
@@ -54,14 +55,7 @@ def axial_stack(volume, size):
         UserError: If the volume has not three axes, is not finite, is empty, or shows less than two slices.
     """
     array, affine, flags = volume.array, np.asarray(volume.affine, float), []
-    if array.ndim != 3:
-        raise UserError(f"a {array.ndim}-dimensional image {array.shape}; expected a volume of three axes")
-    if array.dtype.kind not in "iufb":
-        raise UserError(f"voxels of type {array.dtype}; expected real numbers")
-    if not np.all(np.isfinite(array)):
-        raise UserError(f"{np.count_nonzero(~np.isfinite(array))} voxels are NaN or infinite; replace them, e.g. by 0")
-    if not np.all(np.isfinite(affine)) or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
-        raise UserError("the affine is singular: the file does not say how the volume lies; correct its header")
+    check_three_axes(volume)
     orientation = "".join(aff2axcodes(affine))
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if not np.all((spacing > 0.05) & (spacing < 50)):

@@ -89,6 +89,26 @@ def write_volume(path, volume):
         FORMATS[kind][1](temporary, volume)
 
 
+def check_three_axes(volume):
+    """See that a volume is one: three axes, finite numbers, a place in space.
+
+    Args:
+        volume: `Volume`.
+
+    Raises:
+        UserError: If it is not.
+    """
+    array, affine = volume.array, np.asarray(volume.affine, float)
+    if array.ndim != 3:
+        raise UserError(f"a {array.ndim}-dimensional image {array.shape}; expected a volume of three axes")
+    if array.dtype.kind not in "iufb":
+        raise UserError(f"voxels of type {array.dtype}; expected real numbers")
+    if not np.all(np.isfinite(array)):
+        raise UserError(f"{np.count_nonzero(~np.isfinite(array))} voxels are NaN or infinite; replace them, e.g. by 0")
+    if not np.all(np.isfinite(affine)) or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+        raise UserError("the affine is singular: the file does not say how the volume lies; correct its header")
+
+
 def read_itk(path):
     """Read a file by SimpleITK, its LPS frame turned to RAS.
 

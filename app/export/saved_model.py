@@ -83,6 +83,35 @@ def export_classifier(model, contract, base):
     return _export(model, contract, base, endpoints, inputs)
 
 
+def export_segmentation(model, contract, base):
+    """Write a segmentation network as the next version of a SavedModel, checked in a fresh process.
+
+    Its signature `segment` takes `image`, `(batch, i, j, k, 1)` in [0, 1] as `app.data.cube` makes it, sizes
+    divisible by 8, and gives `probability`, of the same shape.
+
+    Args:
+        model: `SegmentationUNet` or `AdaptedUNet`.
+        contract: `KidneyContract` of the model.
+        base: As for `export_model`.
+
+    Returns:
+        As `export_model`.
+
+    Raises:
+        UserError: If the backend is not TensorFlow.
+        RuntimeError: If the check fails; nothing is left behind then.
+    """
+    import keras
+    import tensorflow as tf
+
+    def segment(image):
+        return {"probability": keras.ops.sigmoid(model({"image": image}, training=False))}
+
+    endpoints = {"segment": (segment, [tf.TensorSpec((None, None, None, None, 1), tf.float32, name="image")])}
+    inputs = {"image": np.random.default_rng(0).random((2, *(contract.size,) * 3, 1), dtype="float32")}
+    return _export(model, contract, base, endpoints, inputs)
+
+
 def _export(model, contract, base, endpoints, inputs):
     import keras
 

@@ -1,11 +1,8 @@
 """Regions of files, folders and DICOM series, as JSON, CSV and pictures."""
 
-from pathlib import Path
-
 from app.data.axial import axial_stack
-from app.data.dicom import is_dicom, read_dicom_folder
+from app.data.inputs import find_volumes
 from app.data.regions import CLASSES
-from app.data.volumes import FORMATS, read_volume
 from app.errors import UserError, list_problems
 from app.files import whole_file, write_csv, write_json
 from app.quiet import import_keras
@@ -40,7 +37,7 @@ def predict(folder, inputs, to, dry_run=False):
     """
     if not inputs:
         raise UserError("fov predict: --input is missing; give files, folders or DICOM series")
-    found, problems = _find(inputs)
+    found, problems = find_volumes(inputs)
     if not found:
         raise UserError(problems or [f"{', '.join(map(str, inputs))}: no image file and no DICOM series there"])
     import_keras()
@@ -67,49 +64,6 @@ def predict(folder, inputs, to, dry_run=False):
         write_csv(to / "regions.csv", rows)
     print(f"{done} volumes decided: {to}")
     list_problems(problems)
-
-
-class _Input:
-    """A volume to decide, read when its turn comes."""
-
-    def __init__(self, name, path, series=None):
-        self.name, self.path, self.series = name, Path(path), series
-
-    def volume(self):
-        """The `Volume`."""
-        return self.series.volume() if self.series else read_volume(self.path)
-
-
-def _find(inputs):
-    found, problems = [], []
-    for given in map(Path, inputs):
-        if given.is_dir():
-            for folder in [given, *sorted(path for path in given.rglob("*") if path.is_dir())]:
-                _add_folder(folder, found, problems)
-        elif given.is_file():
-            if is_dicom(given):
-                problems.append(f"{given}: one file of a DICOM series; give its folder")
-            else:
-                found.append(_Input(_stem(given), given))
-        else:
-            problems.append(f"{given}: no such file or folder; correct the path")
-    names = [one.name for one in found]
-    for index, one in enumerate(found):  # two files of one name must not overwrite each other's results
-        if names.count(one.name) > 1:
-            one.name = f"{one.name}-{index:03d}"
-    return found, problems
-
-
-def _add_folder(folder, found, problems):
-    files = [path for path in sorted(folder.iterdir()) if path.is_file()]
-    found += [_Input(_stem(path), path) for path in files if path.name.lower().endswith(tuple(FORMATS))]
-    if any(is_dicom(path) for path in files):
-        series, refused = read_dicom_folder(folder)
-        problems += refused
-        for index, one in enumerate(series):
-            name = folder.resolve().name
-            name = name if len(series) == 1 else f"{name}-{index}"
-            found.append(_Input(name, folder, one))
 
 
 def _decide(one, stack, contract, logits_of, to):
@@ -191,9 +145,3 @@ def _flags(stack, decided, series):
     if meant and not meant & names:  # a term that names none of these regions says nothing against them
         flags.append(f"BodyPartExamined says {said}, the image {', '.join(sorted(names)) or 'nothing'}")
     return flags
-
-
-def _stem(path):
-    name = path.name
-    suffix = next((one for one in FORMATS if name.lower().endswith(one)), path.suffix)
-    return name[: -len(suffix)] if suffix else name

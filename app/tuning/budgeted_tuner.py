@@ -33,7 +33,8 @@ class BudgetedTuner(kt.Tuner):
         oracle: A `SearchOracle`, or any oracle of Keras Tuner.
         hypermodel: `keras_tuner.HyperModel` or function `(hp) -> compiled model`.
         epochs: Budget of a trial whose oracle sets none.
-        unit: "epochs", or "seconds" of training, validation apart; whole epochs, one at least.
+        unit: "epochs", or "seconds" of training, validation apart: to the nearest whole epoch; one that takes
+            longer than the whole budget is cut at one and a half of it.
         keep_best: Number of best trials whose checkpoints are kept; None keeps all.
         count_sizes: Whether parameters and activations of a candidate are counted before it is
             built, to learn which do not fit in memory.
@@ -215,6 +216,13 @@ class _Keeper(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self._began, self._trained = time.perf_counter(), None
+
+    def on_train_batch_end(self, batch, logs=None):
+        # A network whose one epoch outlasts the budget many times would hold its worker, and the bracket.
+        if self.tuner.unit == "seconds":
+            spent = self.progress["seconds"] + time.perf_counter() - self._began
+            if spent > max(1.5 * self.budget, self.progress["seconds"] + 0.5 * self.budget):
+                self.model.stop_training = True
 
     def on_test_begin(self, logs=None):
         self._trained = time.perf_counter()

@@ -14,9 +14,11 @@ import grpc
 from keras_tuner.src import protos
 from keras_tuner.src.distribute.oracle_chief import OracleServicer
 from keras_tuner.src.distribute.oracle_client import OracleClient
+from keras_tuner.src.engine import conditions
 
 LOG = logging.getLogger("kerasmorph")
 BEAT_SECONDS = 5.0
+conditions.print = lambda *words: None  # 1.4.8 prints each condition's value whenever it sends one
 OPTIONS = [("grpc.max_reconnect_backoff_ms", 2000), ("grpc.so_reuseport", 0)]
 
 

@@ -1,5 +1,6 @@
 """Overlap of soft segmentations."""
 
+import keras
 from keras import ops
 
 
@@ -19,3 +20,19 @@ def dice_loss(fixed, moved):
     both = 2.0 * ops.sum(fixed * moved, axis=axes)
     total = ops.sum(fixed + moved, axis=axes)
     return 1.0 - ops.mean(ops.divide_no_nan(both, total), axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="kerasmorph")
+class LogitDice(keras.losses.Loss):
+    """`dice_loss` of a mask and logits, for `compile`.
+
+    Call arguments:
+        y_true: Mask, `(batch, i, j[, k], labels)`, in [0, 1].
+        y_pred: Logits of the same shape.
+
+    Reference:
+        - Bertrand, thesis, 2019, eq. 3.1.
+    """
+
+    def call(self, y_true, y_pred):
+        return dice_loss(ops.cast(y_true, "float32"), ops.sigmoid(ops.cast(y_pred, "float32")))

@@ -53,6 +53,21 @@ def test_a_run_leaves_model_figures_and_report(trained):
     assert len(subjects) == 3
 
 
+def test_a_killed_training_ends_the_same(trained, main, kill_at, tmp_path):
+    """A lost optimiser state or order of slices would show as other weights."""
+    from app.training.train import load_checkpoint
+
+    path, folder = trained
+    words = ("fov", "--config", path, "--set", f"output={tmp_path / 'run'}")
+    kill_at("epoch 1/2", *words)
+    done = main(*words)
+    assert done.returncode == 0, done.stderr
+    assert "going on after epoch 1" in done.stdout
+    weights = [load_checkpoint(one / "model.keras").get_weights() for one in (folder, tmp_path / "run")]
+    for one, other in zip(*weights, strict=True):
+        assert np.array_equal(one, other)
+
+
 def test_predict_says_what_where_and_what_is_odd(trained, main, tmp_path):
     """Files and DICOM folders in; slices of the file, millimetres and flags out; what cannot be read is named."""
     path, run = trained

@@ -2,8 +2,6 @@
 
 import csv
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -98,25 +96,14 @@ def weights(folder):
     return [np.asarray(v) for v in (*model.variables, *model.optimizer.variables)]
 
 
-def test_killed_training_ends_the_same(main, small_config, trained, tmp_path):
+def test_killed_training_ends_the_same(main, kill_at, small_config, trained, tmp_path):
     """SIGKILL at several moments, then the same command: the same weights and history.
 
     A lost optimiser state, batch order or lambda draw would show as other weights.
     """
     output = tmp_path / "run"
-    command = [sys.executable, "main.py", "hypermorph", "--config", str(small_config), "--set", f"output={output}"]
-    kills = 0
     for moment in ("epoch 1/3", "epoch 2/3"):
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for line in process.stdout:
-            if moment in line:
-                time.sleep(0.05 * kills)
-                os.kill(process.pid, signal.SIGKILL)
-                kills += 1
-                break
-        process.stdout.close()
-        process.wait()
-    assert kills == 2
+        kill_at(moment, "hypermorph", "--config", small_config, "--set", f"output={output}")
     done = main("hypermorph", "--config", small_config, "--set", f"output={output}")
     assert done.returncode == 0, done.stderr
     assert "going on after epoch" in done.stdout

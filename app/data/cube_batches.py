@@ -1,0 +1,94 @@
+"""Batches of cubes, augmented; the same for the same seed, epoch and step."""
+
+import keras
+import numpy as np
+from scipy.ndimage import affine_transform
+
+
+class CubeBatches(keras.utils.PyDataset):
+    """Every case once an epoch, in random order; of two populations the smaller as often as the larger.
+
+    Args:
+        cases: List of `CubeCase`.
+        batch_size: Cases in a batch.
+        seed: Integer.
+        augmentation: `CubeAugmentationConfig`.
+        first_epoch: Epoch with which this session begins.
+    """
+
+    def __init__(self, cases, batch_size, seed, augmentation, first_epoch=0):
+        super().__init__()
+        self.cases, self.batch_size, self.seed = cases, min(batch_size, len(cases)), seed
+        self.augmentation, self.epoch = augmentation, first_epoch
+        kinds = {}
+        for index, one in enumerate(cases):
+            kinds.setdefault(one.case.population, []).append(index)
+        self.kinds = list(kinds.values())
+        self.count = max(map(len, self.kinds)) * len(self.kinds)
+
+    def __len__(self):
+        return max(1, self.count // self.batch_size)
+
+    def on_epoch_end(self):
+        self.epoch += 1
+
+    def __getitem__(self, step):
+        rng = np.random.default_rng([self.seed, self.epoch, step])
+        chosen = self._order()[step * self.batch_size : (step + 1) * self.batch_size]
+        pairs = [augmented(self.cases[index], self.augmentation, rng) for index in chosen]
+        images, masks = (np.stack(column)[..., None] for column in zip(*pairs, strict=True))
+        return {"image": images}, masks
+
+    def _order(self):
+        rng = np.random.default_rng([self.seed, self.epoch, 2**31])
+        largest = max(map(len, self.kinds))
+        orders = [np.concatenate([rng.permutation(kind) for _ in range(-(-largest // len(kind)))])[:largest]
+                  for kind in self.kinds]  # fmt: skip
+        return rng.permutation(np.concatenate(orders))
+
+
+def augmented(one, config, rng):
+    """A case moved, and of another gain.
+
+    Args:
+        one: `CubeCase`.
+        config: `CubeAugmentationConfig`.
+        rng: `numpy.random.Generator`.
+
+    Returns:
+        Image and mask, float32, each `(size, size, size)`.
+
+    Reference:
+        - Bertrand, thesis, 2019, table 4.1.
+    """
+    image, mask = one.image.astype("float32"), one.mask.astype("float32")
+    shift = rng.normal(0, 1, 3) * config.translation_vox
+    turn = rng.normal(0, 1, 3) * config.rotation_radians
+    scale = np.exp(rng.normal(0, 1, 3) * config.scaling)
+    noise, gain = rng.normal(0, 1) * config.noise, np.exp(rng.normal(0, 1) * config.gamma)
+    grain = rng.standard_normal(image.shape, "float32")
+    if config.translation_vox or config.rotation_radians or config.scaling:
+        matrix = rotation(turn) * scale
+        centre = (np.array(image.shape) - 1) / 2
+        offset = centre + shift - matrix @ centre
+        image, mask = (affine_transform(array, matrix, offset, order=1) for array in (image, mask))
+    image = np.clip(image, 0, 1) ** np.float32(gain)
+    return np.clip(image + np.float32(noise) * grain * (image > 0), 0, 1), mask
+
+
+def rotation(angles):
+    """Rotation about the three axes, one after the other.
+
+    Args:
+        angles: Three, in radians.
+
+    Returns:
+        `(3, 3)`.
+    """
+    turn = np.eye(3)
+    for axis, angle in enumerate(angles):
+        one, (a, b) = np.eye(3), [other for other in range(3) if other != axis]
+        one[a, a] = one[b, b] = np.cos(angle)
+        one[a, b], one[b, a] = -np.sin(angle), np.sin(angle)
+        turn = turn @ one
+    return turn

@@ -1,0 +1,69 @@
+"""What a user hands to `predict`: files, folders of them, folders of DICOM series."""
+
+from pathlib import Path
+
+from app.data.dicom import is_dicom, read_dicom_folder
+from app.data.volumes import FORMATS, read_volume
+
+
+class Input:
+    """A volume, read when its turn comes.
+
+    Args:
+        name: For the names of its results.
+        path: File or DICOM folder.
+        series: `DicomSeries`, or None.
+    """
+
+    def __init__(self, name, path, series=None):
+        self.name, self.path, self.series = name, Path(path), series
+
+    def volume(self):
+        """The `Volume`."""
+        return self.series.volume() if self.series else read_volume(self.path)
+
+
+def find_volumes(inputs):
+    """Volumes among files, folders and DICOM series.
+
+    Args:
+        inputs: Paths.
+
+    Returns:
+        List of `Input`, their names all different, and list of problems.
+    """
+    found, problems = [], []
+    for given in map(Path, inputs):
+        if given.is_dir():
+            for folder in [given, *sorted(path for path in given.rglob("*") if path.is_dir())]:
+                _add_folder(folder, found, problems)
+        elif given.is_file():
+            if is_dicom(given):
+                problems.append(f"{given}: one file of a DICOM series; give its folder")
+            else:
+                found.append(Input(_stem(given), given))
+        else:
+            problems.append(f"{given}: no such file or folder; correct the path")
+    names = [one.name for one in found]
+    for index, one in enumerate(found):  # two files of one name must not overwrite each other's results
+        if names.count(one.name) > 1:
+            one.name = f"{one.name}-{index:03d}"
+    return found, problems
+
+
+def _add_folder(folder, found, problems):
+    files = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    found += [Input(_stem(path), path) for path in files if path.name.lower().endswith(tuple(FORMATS))]
+    if any(is_dicom(path) for path in files):
+        series, refused = read_dicom_folder(folder)
+        problems += refused
+        for index, one in enumerate(series):
+            name = folder.resolve().name
+            name = name if len(series) == 1 else f"{name}-{index}"
+            found.append(Input(name, folder, one))
+
+
+def _stem(path):
+    name = path.name
+    suffix = next((one for one in FORMATS if name.lower().endswith(one)), path.suffix)
+    return name[: -len(suffix)] if suffix else name

@@ -1,0 +1,158 @@
+"""Cohorts of two populations: images, masks, and who is from which."""
+
+import dataclasses
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from app.data.cohort import csv_rows, split_cohort
+from app.data.cube import CubeGrid, cube_grid, to_cube, unit_range
+from app.data.volumes import Volume, read_volume
+from app.errors import UserError, list_problems
+from app.progress import progress
+
+POPULATIONS = ("source", "target")
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One line of a cohort: subject, image file, mask file, population ("source" or "target")."""
+
+    subject: str
+    image: Path
+    mask: Path
+    population: str
+
+
+@dataclasses.dataclass(frozen=True)
+class CubeCase:
+    """A case on its cube.
+
+    Args:
+        case: `Case`.
+        grid: `CubeGrid`.
+        image: `(size, size, size)`, float16 in [0, 1].
+        mask: Of the same shape, bool.
+    """
+
+    case: Case
+    grid: CubeGrid
+    image: np.ndarray
+    mask: np.ndarray
+
+
+def read_cases(path):
+    """List a cohort.
+
+    Args:
+        path: CSV of `subject, image, mask[, population]`, paths relative to it. Without the last column all
+            are "source".
+
+    Returns:
+        List of `Case`.
+
+    Raises:
+        UserError: If the file is missing, empty, lacks a column, or a population is unknown.
+    """
+    path = Path(path)
+    rows = csv_rows(path, ("subject", "image", "mask"))
+    if not rows:
+        raise UserError(f"{path}: the cohort is empty; add a line 'subject,image,mask,population' a volume")
+    unknown = sorted({row.get("population", "source") for row in rows} - set(POPULATIONS))
+    list_problems([f"{path}: population '{one}' is unknown; write source or target" for one in unknown])
+    base = path.parent
+    return [
+        Case(row["subject"], base / row["image"], base / row["mask"], row.get("population", "source")) for row in rows
+    ]
+
+
+def split_cases(cases, split, seed):
+    """Deal the subjects of each population to training, validation and test, with all their volumes.
+
+    Args:
+        cases: List of `Case`.
+        split: `SplitConfig`, shares or counts within each population.
+        seed: Integer.
+
+    Returns:
+        Dict from "train", "validate", "test" to a list of `Case`.
+
+    Raises:
+        UserError: If a population is too small, or a subject is in both.
+    """
+    parts = {"train": [], "validate": [], "test": []}
+    for population in POPULATIONS:
+        own = [one for one in cases if one.population == population]
+        if not own:
+            continue
+        names = list(dict.fromkeys(one.subject for one in own))
+        strangers = {one.subject for one in cases if one.population != population} & set(names)
+        if strangers:
+            raise UserError(f"subjects are in both populations: {', '.join(sorted(strangers)[:5])}; correct the cohort")
+        dealt = split_cohort(names, split, seed)
+        for part, chosen in dealt.items():
+            parts[part] += [one for one in own if one.subject in chosen]
+    return parts
+
+
+def load_cases(cases, size, spacing_mm, labels=None):
+    """Read cases onto their cubes; all that is wrong with any is listed.
+
+    Args:
+        cases: List of `Case`.
+        size: Voxels along each axis of a cube.
+        spacing_mm: Of a cube.
+        labels: Values of the mask that count; None for 1 alone, and nothing but 0 and 1 may be there.
+
+    Returns:
+        List of `CubeCase`.
+
+    Raises:
+        UserError: Listing every problem of every case.
+    """
+
+    def load(case):
+        try:
+            image = read_volume(case.image)
+            mask = read_mask(case, image, labels)
+            grid = cube_grid(image, size, spacing_mm)
+            cube = unit_range(to_cube(image, grid)).astype("float16")
+            return CubeCase(case, grid, cube, to_cube(mask, grid) > 0.5)
+        except UserError as error:
+            return [one if str(case.image.parent) in one else f"{case.image}: {one}" for one in error.problems]
+
+    with ThreadPoolExecutor(2) as pool:
+        found = list(progress(pool.map(load, cases), "reading volumes", total=len(cases)))
+    list_problems([problem for one in found if isinstance(one, list) for problem in one])
+    return found
+
+
+def read_mask(case, image, labels=None):
+    """The mask of a case.
+
+    Args:
+        case: `Case`.
+        image: Its `Volume`.
+        labels: As for `load_cases`.
+
+    Returns:
+        `Volume`, float32 of 0 and 1.
+
+    Raises:
+        UserError: If it does not lie on the image's grid, holds other values, or is empty.
+    """
+    mask = read_volume(case.mask)
+    if not mask.same_grid(image):
+        raise UserError(
+            f"{case.mask}: shape {mask.array.shape}, the image's is {image.array.shape}, or another affine; bring the "
+            "mask onto the image's grid"
+        )
+    values = np.unique(mask.array)
+    if labels is None and not np.all(np.isin(values, (0, 1))):
+        found = ", ".join(f"{value:g}" for value in values[:6])
+        raise UserError(f"{case.mask}: values {found}; expected 0 and 1, or name those that count in data.labels")
+    inside = np.isin(mask.array, [1] if labels is None else labels)
+    if not inside.any():
+        raise UserError(f"{case.mask}: nothing is marked; correct the mask or remove the line")
+    return Volume(inside.astype("float32"), mask.affine, mask.header)

@@ -1,0 +1,132 @@
+"""Report of the task `kidney`: figures by population, paired tests, the best, middle and worst volumes."""
+
+import numpy as np
+
+from app.config import config_text
+from app.data.kidney_cohort import read_mask
+from app.data.volumes import read_volume
+from app.files import write_csv, write_json
+from app.progress import progress
+from app.reporting.figures import new_figure
+from app.reporting.html import Report
+from app.reporting.kidney_metrics import case_row, paired, summarise
+
+SIMULATED = "Simulated ultrasound: no evidence of accuracy on patients."
+
+
+def write_report(config, folder, contract, counts, segment, source_segment, test, history):
+    """Measure the test volumes; write `metrics.json`, `volumes.csv`, figures and `report.html`.
+
+    Args:
+        config: `KidneyConfig`.
+        folder: `RunFolder`.
+        contract: `KidneyContract`.
+        counts: Dict of numbers about the network, for `metrics.json`.
+        segment: Function `(volume) -> Segmentation` of the trained network.
+        source_segment: The same of the network it was adapted from, or None.
+        test: List of `Case`.
+        history: List of dicts, one an epoch.
+
+    Returns:
+        Path of the report.
+    """
+    rows = measure(segment, test, config.data.labels)
+    summary = summarise(rows)
+    content = {"simulated_training": contract.simulated, "strategy": config.strategy, **counts, **summary}
+    report = Report("Kidney", folder, SIMULATED if contract.simulated else None)
+    found = "; ".join(f"{name} {one['dice']:.3f} ({one['volumes']} volumes)" for name, one in summary.items())
+    report.text(f"Strategy: {config.strategy}. Test volumes: mean Dice {found}.")
+    report.heading("Figures of the test volumes")
+    report.table([{"population": name, **found} for name, found in summary.items()])
+    if source_segment is not None:
+        before = measure(source_segment, test, config.data.labels)
+        content["source"], content["against_source"] = summarise(before), paired(before, rows)
+        report.heading("Against the source network, on the same volumes")
+        report.table([{"population": name, "source_dice": content["source"][name]["dice"], **found}
+                      for name, found in content["against_source"].items()])  # fmt: skip
+    write_json(folder.path / "metrics.json", content)
+    write_csv(folder.path / "volumes.csv", rows)
+    report.heading("Volumes")
+    for population in summary:
+        own = sorted((row["dice"], index) for index, row in enumerate(rows) if row["population"] == population)
+        chosen = dict(zip(("worst", "middle", "best"), (own[0], own[len(own) // 2], own[-1]), strict=True))
+        for name, (dice, index) in chosen.items():
+            caption = f"{population}, {name}: {rows[index]['subject']}, Dice {dice:.3f}."
+            figure = slices_figure(segment, test[index], config.data.labels)
+            report.figure(f"{population}_{name}", figure, caption + " Yellow: true; red: found.")
+    if history:
+        report.heading("Training")
+        keys = dict.fromkeys(key for row in history for key in row)
+        report.table([{key: row.get(key) for key in keys} for row in history[-10:]])
+    report.heading("Config")
+    report.listing(config_text(config))
+    return report.write()
+
+
+def write_evaluation(to, contract, segment, test, labels):
+    """Measure volumes into a folder of its own.
+
+    Args:
+        to: Folder.
+        contract: `KidneyContract`.
+        segment: Function `(volume) -> Segmentation`.
+        test: List of `Case`.
+        labels: Values of the masks that count, or None.
+
+    Returns:
+        Dict from population to its summary.
+    """
+    rows = measure(segment, test, labels)
+    summary = summarise(rows)
+    write_json(to / "metrics.json", {"simulated_training": contract.simulated, **summary})
+    write_csv(to / "volumes.csv", rows)
+    return summary
+
+
+def measure(segment, cases, labels=None):
+    """Figures of volumes, each on its own grid.
+
+    Args:
+        segment: Function `(volume) -> Segmentation`.
+        cases: List of `Case`.
+        labels: Values of the masks that count, or None.
+
+    Returns:
+        List of dicts, see `case_row`.
+    """
+    rows = []
+    for case in progress(cases, "evaluating"):
+        image, truth, found = _segmented(segment, case, labels)
+        rows.append(case_row(case, found.mask, truth, image.affine))
+    return rows
+
+
+def slices_figure(segment, case, labels=None):
+    """Three planes through the middle of the true mask, with both outlines.
+
+    Args:
+        segment: Function `(volume) -> Segmentation`.
+        case: `Case`.
+        labels: Values of the mask that count, or None.
+
+    Returns:
+        Matplotlib figure.
+    """
+    image, truth, found = _segmented(segment, case, labels)
+    middle = np.round(np.argwhere(truth).mean(axis=0)).astype(int)
+    spacing = np.linalg.norm(image.affine[:3, :3], axis=0)
+    figure, axes = new_figure(9, 3.2, ncols=3)
+    for axis, panel in enumerate(axes):
+        rows, columns = (other for other in range(3) if other != axis)
+        plane = [np.take(array, middle[axis], axis=axis) for array in (image.array, truth, found.mask)]
+        panel.imshow(plane[0], cmap="gray", aspect=spacing[rows] / spacing[columns])
+        for mask, colour in zip(plane[1:], ("gold", "red"), strict=True):
+            if mask.any() and not mask.all():
+                panel.contour(mask, [0.5], colors=colour, linewidths=0.9)
+        panel.set_axis_off()
+    return figure
+
+
+def _segmented(segment, case, labels):
+    image = read_volume(case.image)
+    return image, read_mask(case, image, labels).array > 0, segment(image)

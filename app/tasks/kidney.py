@@ -1,0 +1,238 @@
+"""Task `kidney`: segment, and bring a segmentation network to a new population."""
+
+from pathlib import Path
+
+import numpy as np
+
+from app.config import config_text
+from app.data.cohort import csv_rows
+from app.data.kidney_cohort import load_cases, read_cases, split_cases
+from app.errors import UserError
+from app.files import write_csv
+from app.quiet import import_keras
+from app.tasks.kidney_config import KidneyConfig
+from app.training.run_folder import RunFolder, log
+
+CONFIG = KidneyConfig
+FREE_KEYS = ("largest_component",)
+SPLIT = "split.csv"
+DATA = {"source": ("source",), "target": ("target",), "both": ("source", "target")}
+
+
+def run(config, dry_run=False, action="train", inputs=(), to=None):
+    """Train or adapt a network and report; or apply it.
+
+    Args:
+        config: `KidneyConfig`.
+        dry_run: Check and print only.
+        action: "train" from nothing; "transfer" from a trained network; "evaluate" on the test volumes of the
+            config's cohort; "predict" the masks of files, folders or DICOM series; "export" a SavedModel.
+        inputs: Paths to predict.
+        to: Folder for predictions, evaluation or export; by default within the output.
+
+    Raises:
+        UserError: If anything about config, data or folder is wrong.
+    """
+    folder = RunFolder(config.output)
+    if action == "predict":
+        from app.tasks.kidney_predict import predict
+
+        return predict(folder, inputs, Path(to) if to else folder.path / "predictions", dry_run)
+    if action == "export":
+        return _export(folder, Path(to) if to else folder.path / "export", dry_run)
+    if action == "evaluate":
+        return _evaluate(config, folder, Path(to) if to else folder.path / "evaluation", dry_run)
+    if (action == "transfer") != (config.source is not None):
+        needed = "transfer" if config.source is not None else "train"
+        raise UserError(f"kidney {action}: strategy '{config.strategy}' is run by 'kidney {needed}'")
+    folder.check(config, FREE_KEYS)
+    if dry_run:
+        return _describe(config)
+    parts = _parts(config, config.output / "phantoms")
+    _check_split(folder, parts)
+    _check_source(config, parts)
+    loaded = _loaded(config, parts)
+    folder.open(config)
+    write_csv(folder.path / SPLIT, _split_rows(parts))
+    log(", ".join(f"{name} {len(found)} volumes" for name, found in loaded.items()) + f"; output in {folder.path}")
+    return _train_and_report(config, folder, loaded, parts["test"])
+
+
+def _parts(config, phantoms):
+    from transfer.strategies import STRATEGIES
+
+    if config.data.phantom is None:
+        path = config.data.cohort
+    else:
+        from app.data.phantoms.kidneys import write_kidneys
+
+        path = write_kidneys(phantoms, config.data.phantom)
+    parts = split_cases(read_cases(path), config.data.split, config.seed)
+    wanted = DATA[STRATEGIES[config.strategy].data]
+    for name in ("train", "validate"):
+        parts[name] = [one for one in parts[name] if one.population in wanted]
+    most = config.data.target_examples
+    if most is not None:
+        target = [one for one in parts["train"] if one.population == "target"]
+        order = np.random.default_rng(config.seed).permutation(len(target))[:most]
+        kept = {id(target[index]) for index in order}
+        parts["train"] = [one for one in parts["train"] if one.population != "target" or id(one) in kept]
+    missing = [kind for kind in wanted if not any(one.population == kind for one in parts["train"])]
+    if missing:
+        raise UserError(
+            f"{path}: strategy '{config.strategy}' trains on the population {' and '.join(wanted)}; no training "
+            f"volume of {' and '.join(missing)} is there: add subjects with that population, or change data.split"
+        )
+    if not parts["test"]:
+        raise UserError(f"{path}: no volume is left for the test; change data.split or add subjects")
+    return parts
+
+
+def _loaded(config, parts):
+    """The volumes to train on and to validate with, read together: all that is wrong is said at once."""
+    everything = [one for name in ("train", "validate") for one in parts[name]]
+    data = config.data
+    cubes = {one.case: one for one in load_cases(everything, data.size, data.spacing_mm, data.labels)}
+    return {name: [cubes[one] for one in parts[name]] for name in ("train", "validate")}
+
+
+def _split_rows(parts):
+    return [
+        {"part": name, "subject": one.subject, "population": one.population, "image": one.image.name}
+        for name in parts
+        for one in parts[name]
+    ]
+
+
+def _check_split(folder, parts):
+    """A cohort that has changed is dealt anew: what was trained on would be tested."""
+    path = folder.path / SPLIT
+    columns = ("part", "subject", "population", "image")
+    if path.is_file() and csv_rows(path, columns) != _split_rows(parts):
+        raise UserError(
+            f"{path}: the cohort has changed since this run began, and its subjects would be dealt otherwise; choose "
+            "another folder with --set output=FOLDER, or restore the cohort"
+        )
+
+
+def _check_source(config, parts):
+    """Nobody may be tested on whom the source was trained."""
+    if config.source is None or not (config.source / SPLIT).is_file():
+        return
+    rows = csv_rows(config.source / SPLIT, ("part", "subject"))
+    trained = {row["subject"] for row in rows if row["part"] == "train"}
+    both = sorted({one.subject for one in parts["test"]} & trained)
+    if both:
+        raise UserError(
+            f"source: {config.source} was trained on {len(both)} subjects that would be tested here "
+            f"({', '.join(both[:3])} ...); use the same cohort, seed and data.split for both"
+        )
+
+
+def _train_and_report(config, folder, loaded, test):
+    keras = import_keras()
+
+    from app.data.cube_batches import CubeBatches
+    from app.reporting.kidney_report import write_report
+    from app.tasks.kidney_model import POPULATION, build, compile_model, dice_of, load_source, segment, write_population
+    from app.training.callbacks import save_model
+    from app.training.kidney_contract import KidneyContract
+    from app.training.train import train
+    from transfer.strategies import STRATEGIES, added_parameters
+
+    keras.utils.set_random_seed(config.seed)
+    source_folder = RunFolder(config.source) if config.source else None
+    source = load_source(source_folder, config.data) if config.source else None
+    if STRATEGIES[config.strategy].trains == "statistics":
+        model, history = build(config, source, loaded["train"]), []
+    else:
+
+        def batches(first_epoch):
+            return CubeBatches(
+                loaded["train"], config.training.batch_size, config.seed, config.augmentation, first_epoch
+            )
+
+        measure = (
+            (lambda model: {"validation_dice": dice_of(model, loaded["validate"])}) if loaded["validate"] else None
+        )
+        model, history = train(
+            build=lambda: build(config, source, loaded["train"], source_folder),
+            pairs=batches,
+            config=config.training,
+            folder=folder,
+            measure=measure,
+            compile_model=lambda model: compile_model(config, model, len(batches(0))),
+        )
+    save_model(model, folder.model)
+    own = [one for one in loaded["train"] if one.case.population == "source"]
+    if own and source is None:
+        write_population(folder.path / POPULATION, model, own)
+    contract = KidneyContract(
+        config.data.size, config.data.spacing_mm, config.strategy, config.largest_component,
+        config.data.phantom is not None,
+    )  # fmt: skip
+    contract.write(folder.contract)
+    log("evaluating on the test volumes")
+    counts = {"parameters": model.count_params(), "added_parameters": added_parameters(model)}
+    path = write_report(
+        config, folder, contract, counts, lambda volume: segment(model, contract, volume),
+        (lambda volume: segment(source, contract, volume)) if source else None, test, history,
+    )  # fmt: skip
+    log(f"report: {path}")
+
+
+def _evaluate(config, folder, to, dry_run):
+    import_keras()
+
+    from app.reporting.kidney_report import write_evaluation
+    from app.tasks.kidney_model import load_kidney, segment
+
+    model, contract = load_kidney(folder)
+    folder.check(config, FREE_KEYS)
+    if dry_run:
+        return print(f"would evaluate the test volumes of {folder.path / SPLIT} into {to}; nothing was written")
+    parts = _parts(config, config.output / "phantoms")
+    _check_split(folder, parts)
+    to.mkdir(parents=True, exist_ok=True)
+    summary = write_evaluation(
+        to, contract, lambda volume: segment(model, contract, volume), parts["test"], config.data.labels
+    )
+    for population, found in summary.items():
+        print(f"{population}: Dice {found['dice']:.3f} ({found['volumes']} volumes); {to}")
+
+
+def _export(folder, to, dry_run):
+    import_keras()
+
+    from app.export.saved_model import export_segmentation
+    from app.tasks.kidney_model import load_kidney
+
+    model, contract = load_kidney(folder)
+    if dry_run:
+        return print(f"would write a SavedModel into {to}; nothing was written")
+    path, difference = export_segmentation(model, contract, to)
+    print(
+        f"{path}: signature 'segment', cubes to probabilities; largest difference in a fresh process {difference:.1e}"
+    )
+
+
+def _describe(config):
+    import_keras()
+
+    from app.tuning.model_size import model_size
+    from nets.segmentation_unet import SegmentationUNet
+
+    if config.data.phantom is None:
+        parts = _parts(config, None)
+        _check_source(config, parts)
+        loaded = _loaded(config, parts)
+        print(", ".join(f"{name}: {len(found)} volumes" for name, found in loaded.items()))
+    print(config_text(config))
+    if config.source is None:
+        weights, _ = model_size(lambda: SegmentationUNet(**config.network.model_dump()))
+        print(f"network: {weights:,} weights")
+    else:
+        from app.tasks.kidney_model import load_source
+
+        print(f"source: {load_source(RunFolder(config.source), config.data).count_params():,} weights")
+    print("dry run: nothing was written")

@@ -1,0 +1,85 @@
+"""Config of the task `kidney`."""
+
+from pathlib import Path
+from typing import Literal
+
+import pydantic
+
+from app.config import Config, TaskConfig
+from app.data.cohort import SplitConfig
+from app.data.phantoms.kidneys import KidneysConfig
+
+
+class KidneyDataConfig(Config):
+    """Where the volumes are, and the cube on which the network sees them; defaults are the thesis'."""
+
+    cohort: Path | None = None
+    phantom: KidneysConfig | None = None
+    size: int = pydantic.Field(80, ge=16, multiple_of=8)
+    spacing_mm: float = pydantic.Field(4.0, gt=0)
+    labels: list[pydantic.PositiveInt] | None = None
+    split: SplitConfig = SplitConfig(train=0.8, validate=0.0, test=0.2)
+    target_examples: int | None = pydantic.Field(None, ge=1)
+
+    @pydantic.model_validator(mode="after")
+    def _one_source(self):
+        if (self.cohort is None) == (self.phantom is None):
+            raise ValueError("give one of cohort and phantom")
+        return self
+
+
+class SegmentationNetworkConfig(Config):
+    """The U-Net: see `nets.segmentation_unet.SegmentationUNet`; defaults are the thesis'."""
+
+    filters: list[pydantic.PositiveInt] = pydantic.Field([53, 106, 212, 424], min_length=2, max_length=4)
+    dropout: float = pydantic.Field(0.1, ge=0, lt=1)
+    batch_normalisation: bool = False
+
+
+class KidneyTrainingConfig(Config):
+    """How long and how fast."""
+
+    epochs: int = pydantic.Field(60, ge=1)
+    batch_size: int = pydantic.Field(2, ge=1)
+    learning_rate: float = pydantic.Field(1.0e-3, gt=0)
+    decay: bool = True
+    replicas: int = pydantic.Field(1, ge=1)
+    validate_every: int = pydantic.Field(5, ge=1)
+
+
+class CubeAugmentationConfig(Config):
+    """Standard deviations: the thesis' table 4.1 (its noise of 5 in 255), and of a gain's exponent."""
+
+    noise: float = pydantic.Field(0.02, ge=0)
+    translation_vox: float = pydantic.Field(3.0, ge=0)
+    rotation_radians: float = pydantic.Field(0.05, ge=0)
+    scaling: float = pydantic.Field(0.05, ge=0)
+    gamma: float = pydantic.Field(0.0, ge=0)
+
+
+class KidneyConfig(TaskConfig):
+    """Config of the task."""
+
+    task: Literal["kidney"] = "kidney"
+    strategy: Literal[
+        "source", "target", "joint", "fine_tuning", "first_layers", "last_layers", "statistics", "fixed_convolutions",
+        "geometric", "intensity", "geometric_intensity", "gated",
+    ] = "source"  # fmt: skip
+    source: Path | None = None
+    layers: int | None = pydantic.Field(None, ge=1)
+    data: KidneyDataConfig
+    network: SegmentationNetworkConfig = SegmentationNetworkConfig()
+    training: KidneyTrainingConfig = KidneyTrainingConfig()
+    augmentation: CubeAugmentationConfig = CubeAugmentationConfig()
+    largest_component: bool = False
+
+    @pydantic.model_validator(mode="after")
+    def _start(self):
+        anew = self.strategy in ("source", "target", "joint")
+        if anew and self.source is not None:
+            raise ValueError(f"source: strategy '{self.strategy}' starts from nothing; remove the key")
+        if not anew and self.source is None:
+            raise ValueError(f"source: strategy '{self.strategy}' starts from a trained network; give its run folder")
+        if (self.layers is None) == (self.strategy in ("first_layers", "last_layers")):
+            raise ValueError("layers: how many convolutions; for the strategies first_layers and last_layers only")
+        return self

@@ -1,0 +1,235 @@
+"""The networks of the task `kidney`: built, adapted, loaded, applied."""
+
+import dataclasses
+
+import keras
+import numpy as np
+from scipy.ndimage import label
+
+from app.data.cube import cube_grid, from_cube, to_cube, unit_range
+from app.errors import UserError
+from app.files import whole_file
+from app.training.kidney_contract import KidneyContract
+from app.training.train import load_checkpoint
+from nets.losses.dice import LogitDice
+from nets.segmentation_unet import SegmentationUNet
+from transfer.adapted_unet import AdaptedUNet, describing_network
+from transfer.population_gate import fit_gate
+from transfer.strategies import STRATEGIES, adapt_statistics, start
+
+POPULATION = "population.npz"  # of a source network: how its own population looks to it
+
+
+@dataclasses.dataclass(frozen=True)
+class Segmentation:
+    """What a network makes of a volume.
+
+    Args:
+        mask: On the volume's grid, bool.
+        volume_ml: Of the mask.
+        components: Parts of the mask that do not touch.
+        target_probability: That the volume is of the target population; None without a gate.
+        pose: Translations in voxels of the cube, angles in degrees, scales; None without a geometric layer.
+    """
+
+    mask: np.ndarray
+    volume_ml: float
+    components: int
+    target_probability: float | None
+    pose: list | None
+
+
+def load_kidney(folder):
+    """A trained network and its contract.
+
+    Args:
+        folder: `RunFolder`.
+
+    Returns:
+        `SegmentationUNet` or `AdaptedUNet`, and `KidneyContract`.
+
+    Raises:
+        UserError: If nothing was trained there, or a file is damaged.
+    """
+    if not folder.model.is_file():
+        raise UserError(f"{folder.model}: no trained model; run 'python main.py kidney --config FILE' first")
+    return load_checkpoint(folder.model), KidneyContract.read(folder.contract)
+
+
+def load_source(folder, data):
+    """The network that a strategy starts from.
+
+    Args:
+        folder: `RunFolder` of its training.
+        data: `KidneyDataConfig` of the adaptation.
+
+    Returns:
+        `SegmentationUNet`.
+
+    Raises:
+        UserError: If it is missing, was adapted itself, or sees another cube.
+    """
+    model, contract = load_kidney(folder)
+    if not isinstance(model, SegmentationUNet):
+        raise UserError(f"source: {folder.path} holds an adapted network; give the run of the one that it came from")
+    if (contract.size, contract.spacing_mm) != (data.size, data.spacing_mm):
+        raise UserError(
+            f"source: {folder.path} was trained on cubes of {contract.size} voxels of {contract.spacing_mm:g} mm, this "
+            f"config has {data.size} of {data.spacing_mm:g} mm; set data.size={contract.size} and "
+            f"data.spacing_mm={contract.spacing_mm:g}"
+        )
+    return model
+
+
+def build(config, source, cases, source_folder=None):
+    """The network that a strategy trains.
+
+    Args:
+        config: `KidneyConfig`.
+        source: `SegmentationUNet` it starts from, or None.
+        cases: List of `CubeCase`, for training.
+        source_folder: `RunFolder` of the source, for the gate.
+
+    Returns:
+        Keras model, not compiled.
+
+    Raises:
+        UserError: If the source lacks what the strategy needs.
+    """
+    strategy = STRATEGIES[config.strategy]
+    if source is None:
+        return SegmentationUNet(**config.network.model_dump())
+    try:
+        model = start(strategy, source, config.layers)
+    except ValueError as error:
+        raise UserError(f"strategy '{config.strategy}': {error}") from None
+    if strategy.trains == "statistics":
+        adapt_statistics(model, _volumes(cases))
+    if isinstance(model, AdaptedUNet):
+        model.standardise(_volumes(cases))
+        if "gate" in strategy.added:
+            mean, covariance = _population(source_folder)
+            model.get_layer("gate").set_weights(fit_gate(mean, covariance, descriptions(source, cases)))
+    return model
+
+
+def compile_model(config, model, steps):
+    """Give a network the thesis' loss, and Adam with a cosine decay.
+
+    Args:
+        config: `KidneyConfig`.
+        model: Keras model.
+        steps: Batches an epoch.
+    """
+    rate = config.training.learning_rate
+    if config.training.decay:
+        rate = keras.optimizers.schedules.CosineDecay(rate, config.training.epochs * steps, alpha=0.02)
+    model.compile(keras.optimizers.Adam(rate), LogitDice(), jit_compile=keras.backend.backend() == "jax")
+
+
+def descriptions(source, cases):
+    """How a source network sees volumes: what the gate tells populations by.
+
+    Args:
+        source: `SegmentationUNet`.
+        cases: List of `CubeCase`.
+
+    Returns:
+        `(cases, n)`.
+    """
+    settings = source.get_config()
+    network = describing_network(settings["filters"], settings["batch_normalisation"])
+    for layer in network.layers:
+        if layer.weights:
+            layer.set_weights(source.get_layer(layer.name).get_weights())
+    return np.concatenate([keras.ops.convert_to_numpy(network(one)) for one in _volumes(cases)]).astype(float)
+
+
+def write_population(path, source, cases):
+    """Keep mean and covariance of a source population's descriptions: a later gate needs no volume of it.
+
+    Args:
+        path: File, npz.
+        source: `SegmentationUNet`.
+        cases: List of `CubeCase` of the source population.
+    """
+    seen = descriptions(source, cases)
+    with whole_file(path) as temporary:
+        np.savez_compressed(temporary, mean=seen.mean(axis=0), covariance=np.cov(seen.T, bias=True))
+
+
+def dice_of(model, cases):
+    """Mean Dice of masks on their cubes.
+
+    Args:
+        model: Keras model.
+        cases: List of `CubeCase`.
+
+    Returns:
+        Float.
+    """
+    found = [logits_of(model, one.image) > 0 for one in cases]
+    pairs = zip(found, (one.mask for one in cases), strict=True)
+    return float(np.mean([2 * np.sum(a & b) / max(a.sum() + b.sum(), 1) for a, b in pairs]))
+
+
+def logits_of(model, image):
+    """Logits of one cube.
+
+    Args:
+        model: Keras model.
+        image: `(size, size, size)`.
+
+    Returns:
+        Array of the same shape, float32.
+    """
+    volume = np.asarray(image, "float32")[None, ..., None]
+    return keras.ops.convert_to_numpy(model.predict_on_batch({"image": volume}))[0, ..., 0]
+
+
+def segment(model, contract, volume):
+    """A volume's mask, on its own grid.
+
+    Args:
+        model: Keras model.
+        contract: `KidneyContract`.
+        volume: `Volume`.
+
+    Returns:
+        `Segmentation`.
+
+    Raises:
+        UserError: If the volume cannot be brought to the network's cube.
+    """
+    grid = cube_grid(volume, contract.size, contract.spacing_mm)
+    cube = unit_range(to_cube(volume, grid))
+    mask = from_cube(logits_of(model, cube), grid, volume, outside=-10.0) > 0
+    parts, count = label(mask)
+    if contract.largest_component and count > 1:
+        mask = parts == 1 + np.bincount(parts.ravel())[1:].argmax()
+        count = 1
+    millilitres = float(mask.sum() * abs(np.linalg.det(volume.affine[:3, :3])) / 1000)
+    probability, pose = None, None
+    if isinstance(model, AdaptedUNet):
+        settings, image = model.get_config(), cube[None, ..., None]
+        if settings["gate"]:
+            _, opened = model.get_layer("gate")(model.get_layer("described")(image))
+            probability = float(keras.ops.convert_to_numpy(opened)[0, 0])
+        if settings["geometric"]:
+            pose = [round(float(one), 4) for one in keras.ops.convert_to_numpy(model.poses(image))[0]]
+    return Segmentation(mask, millilitres, count, probability, pose)
+
+
+def _volumes(cases):
+    return [one.image.astype("float32")[None, ..., None] for one in cases]
+
+
+def _population(folder):
+    try:
+        with np.load(folder.path / POPULATION) as content:
+            return content["mean"], content["covariance"]
+    except (OSError, ValueError, KeyError):
+        raise UserError(
+            f"{folder.path / POPULATION}: missing or damaged; the gate needs to know how the source population looks: "
+            "train the source again with this version, or use strategy 'geometric_intensity'"
+        ) from None

@@ -1,0 +1,158 @@
+"""The thesis' table 3.1 (kidney transfer), partial fine-tuning (figure 3.7) and the number of children.
+
+    python -m benchmarks.kidney_transfer                 # all; goes on after an interruption, one row at a time
+    python -m benchmarks.kidney_transfer --seeds 2
+
+Simulated adults and children at the small size of `configs/kidney`. Runs are kept in `runs/kidney_transfer`; written to
+`results/kidney_transfer.json` and `docs/figures/kidney_transfer.png`.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import wilcoxon
+
+from app.data.cohort import csv_rows
+from app.training.run_folder import RunFolder
+from benchmarks.results_file import ResultsFile
+
+ROOT = Path(__file__).resolve().parents[1]
+RUNS = ROOT / "runs" / "kidney_transfer"
+ANEW = ("source", "target", "joint")
+TABLE = (*ANEW, "fine_tuning", "fixed_convolutions", "geometric", "intensity", "geometric_intensity", "gated")
+CHILDREN = (5, 10, 20)
+LAYERS = (2, 5, 8, 11, 14)
+EPOCHS = {"source": 30, "target": 90, "joint": 30}
+TRANSFER_EPOCHS = 40
+THESIS = {
+    "source": (0.80, 0.61), "target": (0.57, 0.66), "joint": (0.81, 0.74), "fine_tuning": (0.72, 0.72),
+    "fixed_convolutions": (0.71, 0.72), "geometric": (0.73, 0.67), "intensity": (0.80, 0.65),
+    "geometric_intensity": (0.74, 0.73),
+}  # fmt: skip
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=5)
+    options = parser.parse_args()
+    settings = {"epochs": EPOCHS, "transfer_epochs": TRANSFER_EPOCHS}
+    results = ResultsFile("kidney_transfer", settings)
+    for seed in range(options.seeds):
+        for strategy in TABLE:
+            results.measure(f"{strategy} / {seed}", lambda strategy=strategy, seed=seed: _run(strategy, seed))
+    for which in ("first_layers", "last_layers"):
+        for layers in LAYERS:
+            more = {"layers": layers}
+            results.measure(f"{which} {layers} / 0", lambda which=which, more=more: _run(which, 0, **more))
+    for strategy in ("fine_tuning", "geometric_intensity", "gated"):
+        for count in CHILDREN:
+            more = {"data.target_examples": count}
+            row = f"{strategy}, {count} children / 0"
+            results.measure(row, lambda strategy=strategy, more=more: _run(strategy, 0, **more))
+    results.write(table=_table(results.rows, options.seeds))
+    for name, row in results.content["summary"]["table"].items():
+        print(name, row)
+    _picture(results.rows, options.seeds)
+
+
+def _run(strategy, seed, **changes):
+    words = "-".join([strategy, str(seed), *(f"{key.split('.')[-1]}{value}" for key, value in changes.items())])
+    output = RUNS / words
+    anew = strategy in ANEW
+    config = ROOT / "configs" / "kidney" / ("source.yaml" if anew else "transfer.yaml")
+    epochs = EPOCHS[strategy] if anew else TRANSFER_EPOCHS
+    settings = {"strategy": strategy, "seed": seed, "output": output, "training.epochs": epochs, **changes}
+    if not anew:
+        settings["source"] = RUNS / f"source-{seed}"
+        if strategy in ("fine_tuning", "first_layers", "last_layers", "fixed_convolutions"):
+            settings["training.learning_rate"] = 5e-4
+    settings["data.phantom"] = None
+    settings["data.cohort"] = _cohort()
+    command = [sys.executable, "main.py", "kidney", "train" if anew else "transfer", "--config", str(config)]
+    for key, value in settings.items():
+        command += ["--set", f"{key}={'null' if value is None else value}"]
+    subprocess.run(command, cwd=ROOT, check=True)
+    metrics = json.loads((output / "metrics.json").read_text())
+    history = RunFolder(output).read_history()
+    seconds = float(np.median([row["seconds"] for row in history[1:]])) if len(history) > 1 else None
+    dice = {}
+    for row in csv_rows(output / "volumes.csv", ("subject", "dice")):
+        dice[row["subject"]] = round(float(row["dice"]), 4)
+    return {
+        "adults": metrics["source"]["dice"], "children": metrics["target"]["dice"], "seconds_an_epoch": seconds,
+        "parameters": metrics["parameters"], "added": metrics["added_parameters"], "figures": {
+            name: metrics[name] for name in ("source", "target")}, "dice": dice,
+    }  # fmt: skip
+
+
+def _cohort():
+    from app.config import load_config
+    from app.data.phantoms.kidneys import write_kidneys
+    from app.tasks.kidney_config import KidneyConfig
+
+    config = load_config(KidneyConfig, ROOT / "configs" / "kidney" / "source.yaml")
+    return write_kidneys(RUNS / "phantoms", config.data.phantom)
+
+
+def _table(rows, seeds):
+    """Mean and spread over seeds; Wilcoxon's test of all test volumes against fine-tuning, for each population."""
+    table = {}
+    for strategy in TABLE:
+        own = [rows[f"{strategy} / {seed}"] for seed in range(seeds)]
+        table[strategy] = {
+            name: [
+                round(float(np.mean([row[name] for row in own])), 4),
+                round(float(np.std([row[name] for row in own])), 4),
+            ]
+            for name in ("adults", "children", "seconds_an_epoch")
+        }
+        table[strategy]["added"] = own[0]["added"]
+        table[strategy]["added_share"] = own[0]["added"] / own[0]["parameters"]
+        table[strategy]["thesis"] = THESIS.get(strategy)
+        for population, prefix in (("adults", "adult"), ("children", "child")):
+            gains = [
+                own[seed]["dice"][subject] - dice
+                for seed in range(seeds)
+                for subject, dice in rows[f"fine_tuning / {seed}"]["dice"].items()
+                if subject.startswith(prefix)
+            ]
+            p = float(wilcoxon(gains).pvalue) if np.any(gains) else None
+            table[strategy][f"{population}_gain_over_fine_tuning"] = [round(float(np.mean(gains)), 4), p]
+    return table
+
+
+def _picture(rows, seeds):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(15, 4.6), layout="constrained")
+    for strategy in TABLE:
+        own = [rows[f"{strategy} / {seed}"] for seed in range(seeds)]
+        x, y = (np.array([row[name] for row in own]) for name in ("adults", "children"))
+        left.errorbar(x.mean(), y.mean(), xerr=x.std(), yerr=y.std(), fmt="o", label=strategy.replace("_", " "))
+    left.set(xlabel="Dice, adults", ylabel="Dice, children", title=f"Mean and spread over {seeds} seeds")
+    left.legend(fontsize=8)
+    for which in ("first_layers", "last_layers"):
+        middle.plot(
+            LAYERS, [rows[f"{which} {count} / 0"]["children"] for count in LAYERS], "o-", label=which.replace("_", " ")
+        )
+    middle.set(xlabel="convolutions fine-tuned", ylabel="Dice, children", title="Partial fine-tuning")
+    middle.legend()
+    for strategy in ("fine_tuning", "geometric_intensity", "gated"):
+        own = [rows[f"{strategy}, {count} children / 0"] for count in CHILDREN] + [rows[f"{strategy} / 0"]]
+        right.plot([*CHILDREN, 51], [row["children"] for row in own], "o-", label=strategy.replace("_", " "))
+        right.plot([*CHILDREN, 51], [row["adults"] for row in own], "x:", color=right.lines[-1].get_color())
+    right.set(xlabel="children trained on", ylabel="Dice", title="Children (line), adults (dotted)", xscale="log")
+    right.legend()
+    path = ROOT / "docs" / "figures" / "kidney_transfer.png"
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main()

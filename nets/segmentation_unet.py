@@ -1,0 +1,106 @@
+"""The U-Net that segments, in 2D and 3D."""
+
+import keras
+from keras import layers
+
+from nets.layers import ConvUpsampled
+from nets.unet import unet
+
+FILTERS = (53, 106, 212, 424)
+
+
+@keras.saving.register_keras_serializable(package="kerasmorph")
+class SegmentationUNet(keras.Model):
+    """Logits of one structure: a U-Net of two convolutions a level.
+
+    With four levels 15 convolutions: 8 before the first upsampling and 7 after it; with the default filters 16
+    million weights, both as in the thesis.
+
+    Args:
+        rank: 2 or 3.
+        filters: Of each level, the lowest last.
+        dropout: Share of the feature maps that are dropped after each level (spatial dropout).
+        batch_normalisation: Whether every convolution is followed by it.
+
+    Input shape:
+        Dict of `image`: `(batch, i, j[, k], 1)`, sizes divisible by `2 ** (levels - 1)`, in [0, 1].
+
+    Output shape:
+        `(batch, i, j[, k], 1)`: logits.
+
+    Raises:
+        ValueError: If there are less than two levels.
+
+    Example:
+
+    >>> logits = SegmentationUNet(filters=(8, 16, 32))({"image": image})
+
+    Reference:
+        - Bertrand, thesis, 2019, section 3.3.1; Cicek et al., 2016; Tompson et al., 2015 (spatial dropout).
+    """
+
+    def __init__(self, rank=3, filters=FILTERS, dropout=0.1, batch_normalisation=False, **kwargs):
+        image = keras.Input((*[None] * rank, 1), name="image")
+        drop = (layers.SpatialDropout2D, layers.SpatialDropout3D)[rank - 2]
+
+        def dropped(x, place):
+            return x if place.endswith("_pool") or not dropout else drop(dropout, name=f"{place}_dropout")(x)
+
+        logits = segmentation_logits(image, filters, batch_normalisation, dropped)
+        super().__init__(inputs={"image": image}, outputs=logits, **kwargs)
+        self._config = {
+            "rank": rank, "filters": list(filters), "dropout": dropout, "batch_normalisation": batch_normalisation,
+        }  # fmt: skip
+
+    def get_config(self):
+        return {**self._config, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**config)
+
+
+def segmentation_logits(image, filters, batch_normalisation=False, between=None):
+    """The graph of a `SegmentationUNet`.
+
+    Args:
+        image: Keras tensor `(batch, i, j[, k], 1)`.
+        filters: Of each level.
+        batch_normalisation: Whether every convolution is followed by it.
+        between: As in `nets.unet.unet`.
+
+    Returns:
+        Keras tensor `(batch, i, j[, k], 1)`. Layers that have weights bear the names that they have in
+        every other network of this kind.
+
+    Raises:
+        ValueError: If there are less than two levels.
+    """
+    if len(filters) < 2:
+        raise ValueError(f"Expected filters of two or more levels. Received: {filters}")
+    rank = len(image.shape) - 2
+    convolution = (layers.Conv2D, layers.Conv3D)[rank - 2]
+
+    def convolve(x, width, name):
+        if isinstance(x, list):
+            x = ConvUpsampled(width, name=name)(*x)
+        else:
+            x = convolution(width, 3, padding="same", kernel_initializer="he_normal", name=name)(x)
+        return layers.BatchNormalization(name=f"{name}_normalised")(x) if batch_normalisation else x
+
+    *widths, lowest = [(width, width) for width in filters]
+    features = unet(image, convolve, encoder=widths, decoder=[lowest, *widths[:0:-1]], final=widths[0], between=between)
+    return convolution(1, 1, name="logits")(features)
+
+
+def convolution_names(model):
+    """Names of a network's convolutions, from the image to the logits.
+
+    Args:
+        model: `SegmentationUNet`, or a network made of one.
+
+    Returns:
+        List of strings.
+    """
+    kinds = (layers.Conv2D, layers.Conv3D, ConvUpsampled)
+    return [layer.name for layer in model.layers if isinstance(layer, kinds) and not layer.name.startswith("added_")]

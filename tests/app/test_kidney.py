@@ -1,0 +1,287 @@
+"""The task `kidney` from the command line, its cubes, phantoms and figures."""
+
+import json
+
+import nibabel
+import numpy as np
+import pytest
+import yaml
+from scipy.ndimage import gaussian_filter
+
+from app.data.cube import cube_grid, from_cube, to_cube, unit_range
+from app.data.phantoms.kidney_anatomy import FITTED, draw_shape
+from app.data.phantoms.kidneys import KidneyScan, KidneysConfig, write_kidneys
+from app.data.volumes import Volume, read_volume, write_volume
+from app.errors import UserError
+from app.reporting.kidney_metrics import case_row, paired, summarise
+from app.reporting.overlap import surface_dice
+from app.tasks.kidney_config import KidneyConfig
+from transfer.strategies import STRATEGIES
+
+SMALL = {
+    "data": {"size": 16, "spacing_mm": 14.0, "split": {"train": 0.5, "validate": 0.25, "test": 0.25}},
+    "network": {"filters": [2, 3, 4], "batch_normalisation": True},
+    "training": {"epochs": 2, "batch_size": 2, "learning_rate": 1e-2, "validate_every": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kidneys")
+    return write_kidneys(folder, KidneysConfig(adults=8, children=8, detail_mm=7.0))
+
+
+@pytest.fixture(scope="module")
+def config(cohort, tmp_path_factory):
+    """Write a small config, with what changes."""
+    folder = tmp_path_factory.mktemp("kidney")
+
+    def write(name, **changes):
+        content = {"task": "kidney", "output": str(folder / name), **SMALL, **changes}
+        content["data"] = {**SMALL["data"], "cohort": str(cohort), **changes.get("data", {})}
+        path = folder / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(content))
+        return path
+
+    write.folder = folder
+    return write
+
+
+@pytest.fixture(scope="module")
+def source(config, main):
+    done = main("kidney", "--config", config("source"))
+    assert done.returncode == 0, done.stderr
+    return config.folder / "source"
+
+
+def _rotated(affine, degrees):
+    angle = np.radians(degrees)
+    turn = np.eye(4)
+    turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    return turn @ affine
+
+
+@pytest.mark.parametrize("kind", ["anisotropic", "flipped", "reordered", "rotated"])
+def test_masks_come_back_onto_the_grid_they_came_from(kind, rng):
+    """A mask on another grid than its image is measured in the wrong place."""
+    array = gaussian_filter(rng.random((40, 44, 36)), 4)
+    array = (array > np.quantile(array, 0.8)).astype("float32") + 1e-3
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    if kind == "anisotropic":
+        array, affine = array[:, :, ::3], np.diag([2.0, 2.0, 6.0, 1.0])
+    if kind == "rotated":
+        affine = _rotated(affine, 30)
+    image = nibabel.Nifti1Image(array, affine)
+    if kind in ("flipped", "reordered"):
+        order = [0, 1, 2] if kind == "flipped" else [2, 0, 1]
+        image = image.as_reoriented(np.stack([order, [-1, 1, -1]], axis=1))
+    volume = Volume(np.asarray(image.dataobj), image.affine)
+    grid = cube_grid(volume, 64, 1.5)
+    back = from_cube(to_cube(volume, grid), grid, volume)
+    found, truth = back > 0.5, volume.array > 0.5
+    assert back.shape == volume.array.shape
+    assert 2 * np.sum(found & truth) / (found.sum() + truth.sum()) > (0.9 if kind == "anisotropic" else 0.95)
+    middle = grid.affine @ [31.5, 31.5, 31.5, 1]
+    wanted = volume.affine @ [*((np.array(volume.array.shape) - 1) / 2), 1]
+    assert np.allclose(middle, wanted, atol=1e-6), "the cube is not around the middle"
+
+
+def test_the_cube_shows_the_same_whatever_the_order_of_axes(rng):
+    """A probe does not look another way because the converter stored it so."""
+    volume = Volume(rng.random((20, 24, 28)).astype("float32"), np.diag([2.0, 3.0, 2.5, 1.0]))
+    first = to_cube(volume, cube_grid(volume, 32, 3.0))
+    image = nibabel.Nifti1Image(volume.array, volume.affine).as_reoriented(np.array([[1, -1], [2, 1], [0, -1]]))
+    other = Volume(np.asarray(image.dataobj), image.affine)
+    assert np.allclose(to_cube(other, cube_grid(other, 32, 3.0)), first, atol=1e-5)
+
+
+def test_intensities_are_scaled_by_what_is_shown():
+    """The zeros outside of the sector must not set the scale."""
+    array = np.zeros((10, 10, 10))
+    array[3:6, 3:6, 3:6] = np.linspace(50, 100, 27).reshape(3, 3, 3)
+    found = unit_range(array)
+    assert found.max() == 1.0
+    assert found[0, 0, 0] == 0.0
+    assert abs(found[3, 3, 3] - 0.5) < 0.01
+
+
+def test_a_volume_larger_than_the_cube_is_refused():
+    """Cutting it would cut kidneys; an empty border does not count."""
+    array = np.zeros((60, 30, 30), "float32")
+    array[20:40] = 1
+    volume = Volume(array, np.eye(4))
+    cube_grid(volume, 32, 1.0)
+    with pytest.raises(UserError, match="cube holds 16 mm"):
+        cube_grid(volume, 16, 1.0)
+
+
+def test_simulated_kidneys_are_like_the_real_ones():
+    """Lengths and ratios that no kidney has would make every figure worthless."""
+    rng = np.random.default_rng(0)
+    grid = np.stack(np.meshgrid(*[np.arange(-80, 81, 3.0)] * 3, indexing="ij"), axis=-1)
+    ratios, volumes = [], []
+    for _ in range(12):
+        shape = draw_shape(rng, 55.0)
+        inside = grid[shape.level(grid) > 0]
+        spread = np.sqrt(np.linalg.eigvalsh(np.cov(inside.T)))[::-1]
+        ratios.append(spread[1:] / spread[0])
+        volumes.append(len(inside) * 27 / 1000)
+    # The four whole kidneys of the label maps: 0.52 to 0.55 and 0.38 to 0.46; 137 to 193 ml at 107 to 120 mm.
+    assert np.all(np.abs(np.mean(ratios, axis=0) - [0.54, 0.43]) < [0.06, 0.06])
+    assert 100 < np.mean(volumes) < 210
+    assert set(FITTED) == set(vars(draw_shape(rng, 55.0))) - {"half_length"}
+
+
+def test_the_two_populations_differ():
+    """Nothing to transfer where they do not."""
+    config = KidneysConfig(detail_mm=6.0)
+    found = {}
+    for kind in ("adults", "children"):
+        scans = [KidneyScan(config, kind, number) for number in range(12)]
+        pairs = [scan.volumes() for scan in scans]
+        millilitres = [mask.array.sum() * abs(np.linalg.det(mask.affine[:3, :3])) / 1000 for _, mask in pairs]
+        brightness = [image.array[image.array > 0].mean() for image, _ in pairs]
+        found[kind] = np.mean(millilitres), np.mean(brightness), sum(scan.kidney.dilation > 0 for scan in scans)
+        for image, mask in pairs:
+            assert image.array.dtype == "uint8"
+            assert mask.array.max() == 1
+            assert np.all(image.array[mask.array > 0] > 0), "a mask outside of the sector"
+    assert found["children"][0] < 0.75 * found["adults"][0]
+    assert found["children"][1] > found["adults"][1] + 8
+    assert found["adults"][2] == 0 < found["children"][2]
+
+
+def test_figures_by_hand():
+    """A cube moved by a voxel: counted on paper."""
+    truth = np.zeros((20, 20, 20), bool)
+    truth[5:15, 5:15, 5:15] = True
+    found = np.roll(truth, 1, axis=0)
+    case = type("Case", (), {"subject": "s", "population": "target", "image": "s.nii"})
+    row = case_row(case, found, truth, np.diag([2.0, 2.0, 2.0, 1.0]))
+    assert row["dice"] == pytest.approx(0.9)
+    assert row["volume_ml"] == pytest.approx(8.0)
+    assert row["hd95_mm"] == pytest.approx(2.0)
+    assert row["surface_dice"] == 1.0
+    assert surface_dice(truth, found, (2.0, 2.0, 2.0), 1.0) < 1.0
+    assert surface_dice(truth, np.zeros_like(truth), (2.0, 2.0, 2.0), 1.0) == 0.0
+    worse = {**row, "dice": 0.5, "volume_error_ml": -4.0}
+    summary = summarise([row, worse])["target"]
+    assert summary["dice"] == pytest.approx(0.7)
+    assert summary["volume_error_ml"] == pytest.approx(2.0)
+    test = paired([worse] * 8, [row] * 8)["target"]
+    assert (test["better"], test["worse"]) == (8, 0)
+    assert test["p"] < 0.01
+
+
+def test_the_config_knows_every_strategy():
+    """The config cannot import Keras to ask for them."""
+    assert set(KidneyConfig.model_fields["strategy"].annotation.__args__) == set(STRATEGIES)
+
+
+def test_train_transfer_evaluate_predict_export(source, config, cohort, main, tmp_path):
+    """The whole way, as the documentation tells it."""
+    assert (source / "report.html").is_file()
+    assert "Simulated" not in (source / "report.html").read_text(), "a user's own cohort is not simulated"
+    metrics = json.loads((source / "metrics.json").read_text())
+    assert metrics["source"]["volumes"] == metrics["target"]["volumes"] == 2
+    adapted = config("gated", strategy="gated", source=str(source), network={})
+    done = main("kidney", "transfer", "--config", adapted)
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((config.folder / "gated" / "metrics.json").read_text())
+    assert set(metrics["against_source"]) == {"source", "target"}
+    volume = read_volume(cohort.parent / "image" / "kidney-child-000.nii.gz")
+    turned = Volume(np.asarray(volume.array, "int16"), _rotated(volume.affine, 20))
+    write_volume(tmp_path / "scans" / "turned.mha", turned)
+    write_volume(tmp_path / "scans" / "child.nii.gz", volume)
+    done = main("kidney", "predict", "--config", adapted, "--input", tmp_path / "scans", "--to", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    for name, like in (("child", volume), ("turned", turned)):
+        mask = read_volume(tmp_path / "out" / f"{name}_mask.nii.gz")
+        assert mask.same_grid(like)
+        content = json.loads((tmp_path / "out" / f"{name}.json").read_text())
+        voxel = abs(np.linalg.det(like.affine[:3, :3])) / 1000
+        assert content["volume_ml"] == pytest.approx(mask.array.sum() * voxel, abs=1e-3)
+        assert 0 <= content["target_probability"] <= 1
+        assert len(content["pose"]) == 9
+    done = main("kidney", "evaluate", "--config", adapted, "--to", tmp_path / "evaluated")
+    assert done.returncode == 0, done.stderr
+    again = json.loads((tmp_path / "evaluated" / "metrics.json").read_text())
+    assert again["target"]["dice"] == pytest.approx(metrics["target"]["dice"])
+    done = main("kidney", "export", "--config", adapted, "--to", tmp_path / "served")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "served" / "1" / "saved_model.pb").is_file()
+
+
+@pytest.mark.parametrize("strategy", ["fine_tuning", "last_layers", "statistics"])
+def test_other_strategies_run(strategy, source, config, main):
+    """Each is a row of the thesis' table."""
+    more = {"layers": 2} if strategy == "last_layers" else {}
+    done = main("kidney", "transfer", "--config", config(strategy, strategy=strategy, source=str(source), **more))
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_killed_transfer_ends_the_same(source, config, main, kill_at):
+    """Weights after a kill must be those of an uninterrupted run: standardisation and gate are of the first start."""
+    from app.training.train import load_checkpoint
+
+    weights = []
+    for name in ("whole", "killed"):
+        path = config(name, strategy="geometric_intensity", source=str(source))
+        if name == "killed":
+            kill_at("epoch 1/2", "kidney", "transfer", "--config", path)
+        done = main("kidney", "transfer", "--config", path)
+        assert done.returncode == 0, done.stderr
+        assert ("going on after epoch 1" in done.stdout) == (name == "killed")
+        weights.append(load_checkpoint(config.folder / name / "model.keras").get_weights())
+    for one, other in zip(*weights, strict=True):
+        assert np.array_equal(one, other)
+
+
+def _broken(kind, folder, cohort):
+    """A cohort with one thing wrong, and what must be said of it."""
+    base = cohort.parent
+    image = read_volume(base / "image" / "kidney-child-000.nii.gz")
+    mask = read_volume(base / "mask" / "kidney-child-000.nii.gz")
+    said = {
+        "empty mask": "nothing is marked", "other values": "data.labels", "another grid": "onto the image's grid",
+        "NaN": "NaN or infinite", "too large": "the cube holds", "population": "population 'kids' is unknown",
+    }[kind]  # fmt: skip
+    if kind == "empty mask":
+        mask = Volume(0 * mask.array, mask.affine)
+    if kind == "other values":
+        mask = Volume(3 * mask.array, mask.affine)
+    if kind == "another grid":
+        mask = Volume(mask.array[1:], mask.affine)
+    if kind == "NaN":
+        image = Volume(np.where(mask.array > 0, np.nan, image.array).astype("float32"), image.affine)
+    if kind == "too large":
+        scale = np.diag([3.0, 3.0, 3.0, 1.0])
+        image, mask = Volume(image.array, image.affine @ scale), Volume(mask.array, mask.affine @ scale)
+    write_volume(folder / "image.nii.gz", image)
+    write_volume(folder / "mask.nii.gz", mask)
+    rows = [f"s{number},image.nii.gz,mask.nii.gz,{'kids' if kind == 'population' else 'source'}" for number in range(4)]
+    (folder / "cohort.csv").write_text("subject,image,mask,population\n" + "\n".join(rows) + "\n")
+    return folder / "cohort.csv", said
+
+
+@pytest.mark.parametrize("kind", ["empty mask", "other values", "another grid", "NaN", "too large", "population"])
+def test_bad_cohorts_are_told(kind, config, cohort, main, tmp_path):
+    """One clear line, exit code 2, and nothing half-written."""
+    path, said = _broken(kind, tmp_path, cohort)
+    done = main("kidney", "--config", config(f"bad_{kind[:3]}", data={"cohort": str(path)}))
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (config.folder / f"bad_{kind[:3]}").exists()
+
+
+def test_a_source_of_another_size_is_refused(source, config, main):
+    """Its maps would mean something else."""
+    path = config("other", strategy="geometric", source=str(source), data={"size": 24})
+    done = main("kidney", "transfer", "--config", path)
+    assert done.returncode == 2
+    assert "data.size=16" in done.stderr
+    done = main("kidney", "transfer", "--config", config("again", strategy="geometric", source=str(source)),
+                "--set", "seed=1")  # fmt: skip
+    assert done.returncode == 2
+    assert "was trained on" in done.stderr

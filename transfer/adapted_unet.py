@@ -1,0 +1,162 @@
+"""A segmentation network with the layers that adapt it to another population."""
+
+import keras
+import numpy as np
+from keras import layers
+
+from nets.segmentation_unet import SegmentationUNet, segmentation_logits
+from transfer.geometric_transform import GeometricTransform, UndoTransform
+from transfer.intensity_transform import IntensityTransform
+from transfer.population_gate import Describe, PopulationGate
+
+
+@keras.saving.register_keras_serializable(package="kerasmorph")
+class AdaptedUNet(keras.Model):
+    """A `SegmentationUNet` with transfer layers; before they are trained it equals the source, bit for bit.
+
+    Args:
+        filters: Of the source network.
+        batch_normalisation: Of the source network.
+        geometric: Whether the image is moved by a predicted pose, and the logits back.
+        intensity: Whether the maps of the lowest level are scaled and shifted.
+        convolutions: Whether a 3-wide convolution follows each pooling and precedes each upsampling (the thesis'
+            "fixed convolutions"; they begin as the identity).
+        gate: Whether volumes that look like the source population are left alone.
+
+    Input shape:
+        Dict of `image`: `(batch, i, j, k, 1)`.
+
+    Output shape:
+        `(batch, i, j, k, 1)`: logits.
+
+    Reference:
+        - Bertrand, thesis, 2019, section 3.4, figure 3.6.
+    """
+
+    def __init__(
+        self, filters, batch_normalisation=False, geometric=False, intensity=False, convolutions=False, gate=False,
+        **kwargs,
+    ):  # fmt: skip
+        image = keras.Input((None, None, None, 1), name="image")
+        opened = None
+        if gate:
+            described = describing_network(filters, batch_normalisation, name="described")(image)
+            opened, _ = PopulationGate(name="gate")(described)
+        x, matrix = GeometricTransform(name="added_geometric")(image, opened) if geometric else (image, None)
+        lowest = f"decoder_{len(filters) - 2}"
+
+        def added(x, place):
+            if intensity and place == lowest:
+                x = IntensityTransform(name="added_intensity")(x, opened)
+            if convolutions and (place.endswith("_pool") or place.startswith("decoder")):
+                width = x.shape[-1]
+                x = layers.Conv3D(
+                    width, 3, padding="same", kernel_initializer=Identity(), name=f"added_convolution_{place}"
+                )(x)
+            return x
+
+        logits = segmentation_logits(x, filters, batch_normalisation, added)
+        if geometric:
+            logits = UndoTransform(name="undo")(logits, matrix)
+        super().__init__(inputs={"image": image}, outputs=logits, **kwargs)
+        self._config = {
+            "filters": list(filters), "batch_normalisation": batch_normalisation, "geometric": geometric,
+            "intensity": intensity, "convolutions": convolutions, "gate": gate,
+        }  # fmt: skip
+
+    def get_config(self):
+        return {**self._config, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**config)
+
+    def take_source(self, source):
+        """Copy the source network's weights, also into the network that describes volumes for the gate.
+
+        Args:
+            source: `SegmentationUNet` of the same filters.
+        """
+        for network in [self, *([self.get_layer("described")] if self._config["gate"] else [])]:
+            names = {layer.name for layer in network.layers}
+            for layer in source.layers:
+                if layer.weights and layer.name in names:
+                    network.get_layer(layer.name).set_weights(layer.get_weights())
+
+    def standardise(self, volumes):
+        """Before training: scale what the added layers see, over some volumes.
+
+        Args:
+            volumes: List of `(batch, i, j, k, 1)`.
+        """
+        if self._config["geometric"]:
+            self.get_layer("added_geometric").standardise(volumes)
+        if self._config["intensity"]:
+            layer = self.get_layer("added_intensity")
+            below = layer.input[0] if isinstance(layer.input, (list, tuple)) else layer.input
+            lowest = keras.Model(self.inputs, below)
+            layer.standardise([lowest({"image": one}) for one in volumes])
+
+    def poses(self, image):
+        """The pose that is predicted for each volume.
+
+        Args:
+            image: `(batch, i, j, k, 1)`.
+
+        Returns:
+            `(batch, 9)`, see `GeometricTransform.parameters`; the gate is not taken into account.
+        """
+        return self.get_layer("added_geometric").parameters(image)
+
+
+@keras.saving.register_keras_serializable(package="kerasmorph")
+class Identity(keras.initializers.Initializer):
+    """Kernel of a convolution that returns its input."""
+
+    def __call__(self, shape, dtype=None):
+        kernel = np.zeros(shape, "float32")
+        kernel[tuple(size // 2 for size in shape[:-2])] = np.eye(shape[-2], shape[-1])
+        return keras.ops.convert_to_tensor(kernel, dtype=dtype)
+
+
+def describing_network(filters, batch_normalisation=False, name=None):
+    """A source network's description of a volume: mean and spread of its maps on the way down.
+
+    Args:
+        filters: Of the source network.
+        batch_normalisation: Of the source network.
+        name: Of the model.
+
+    Returns:
+        Keras model from `(batch, i, j, k, 1)` to `(batch, 2 * sum(filters))`, frozen.
+    """
+    image = keras.Input((None, None, None, 1), name="image")
+    lowest, maps = f"decoder_{len(filters) - 2}", []
+
+    def noted(x, place):
+        if place == lowest or (place.startswith("encoder") and not place.endswith("_pool")):
+            maps.append(x)
+        return x
+
+    segmentation_logits(image, filters, batch_normalisation, noted)
+    model = keras.Model(image, Describe()(maps), name=name)
+    model.trainable = False
+    return model
+
+
+def adapted(source, **layers_added):
+    """A source network with transfer layers.
+
+    Args:
+        source: `SegmentationUNet`.
+        **layers_added: Of `AdaptedUNet`: `geometric`, `intensity`, `convolutions`, `gate`.
+
+    Returns:
+        `AdaptedUNet` with the source's weights.
+    """
+    config = source.get_config()
+    if not isinstance(source, SegmentationUNet) or config["rank"] != 3:
+        raise ValueError(f"Expected a SegmentationUNet of rank 3. Received: {source}")
+    model = AdaptedUNet(config["filters"], config["batch_normalisation"], **layers_added)
+    model.take_source(source)
+    return model

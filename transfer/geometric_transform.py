@@ -1,0 +1,197 @@
+"""A pose, predicted from the image: applied to it, and undone on what the network makes of it."""
+
+import math
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from nets.ops.affine import affine_to_displacement, invert_affine, parameters_to_affine
+from nets.ops.sample import sample
+
+
+@keras.saving.register_keras_serializable(package="kerasmorph")
+class GeometricTransform(keras.layers.Layer):
+    """Three translations, rotations and scales, predicted from a volume and applied to it.
+
+    Three convolutions; where each of their maps lies, how far it spreads and how it slants (standardised, see
+    `standardise`); two dense layers, of which the last begins at zero, so that an untrained layer returns its
+    input, bit for bit. The thesis' predictor ends in a convolution, which cannot tell its nine parameters apart.
+
+    Args:
+        filters: Of the three convolutions.
+        units: Of the first dense layer.
+        most_translation: Largest translation, as a share of the volume.
+        most_degrees: Largest angle.
+        most_scale: Largest factor along an axis, and one over the smallest.
+
+    Call arguments:
+        image: Volume.
+        gate: Tensor `(batch, 1)` or None: 0 leaves a volume alone, 1 moves it all the way.
+
+    Input shape:
+        `(batch, i, j, k, channels)`, 8 voxels an axis or more.
+
+    Output shape:
+        The moved volume, 0 where nothing is known; the transform `(batch, 3, 4)` in voxels, pull-back, about the
+        centre.
+
+    Example:
+
+    >>> moved, matrix = GeometricTransform()(image)
+    >>> logits = UndoTransform()(network(moved), matrix)
+
+    Reference:
+        - Bertrand, thesis, 2019, section 3.4.1.
+    """
+
+    def __init__(
+        self, filters=(8, 8, 16), units=16, most_translation=0.25, most_degrees=45.0, most_scale=2.0, **kwargs
+    ):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.filters, self.units = tuple(filters), units
+        self.most_translation, self.most_degrees, self.most_scale = most_translation, most_degrees, most_scale
+        self.convolutions = [
+            layers.Conv3D(
+                count,
+                3,
+                strides=2 if number < 2 else 1,
+                padding="same",
+                activation="relu",
+                dtype="float32",
+                name=f"convolution_{number}",
+            )
+            for number, count in enumerate(self.filters)
+        ]
+        self.hidden = layers.Dense(units, activation="tanh", dtype="float32", name="hidden")
+        self.last = layers.Dense(9, kernel_initializer="zeros", dtype="float32", name="last")
+
+    def build(self, image_shape):
+        shape = image_shape
+        for layer in self.convolutions:
+            layer.build(shape)
+            shape = layer.compute_output_shape(shape)
+        count = 10 * sum(self.filters)
+        self.middle = self.add_weight(name="middle", shape=(count,), initializer="zeros", trainable=False)
+        self.spread = self.add_weight(name="spread", shape=(count,), initializer="ones", trainable=False)
+        self.hidden.build((None, count))
+        self.last.build((None, self.units))
+
+    def standardise(self, volumes):
+        """Before training: bring what the dense layers see to mean 0 and deviation 1 over some volumes.
+
+        Without it rotations and scales are not learned: they differ by a hundredth of what positions do.
+
+        Args:
+            volumes: Iterable of `(batch, i, j, k, channels)`.
+        """
+        seen = np.concatenate([ops.convert_to_numpy(self._seen(one)) for one in volumes])
+        self.middle.assign(seen.mean(axis=0))
+        self.spread.assign(seen.std(axis=0) + 1e-4)
+
+    def _seen(self, image):
+        x, found = ops.cast(image, "float32"), []
+        for layer in self.convolutions:
+            x = layer(x)
+            found.append(_moments(x))
+        return ops.concatenate(found, axis=-1)
+
+    def parameters(self, image):
+        """The nine parameters.
+
+        Args:
+            image: `(batch, i, j, k, channels)`.
+
+        Returns:
+            `(batch, 9)`: translations in voxels, angles in degrees, scales.
+        """
+        seen = ops.clip((self._seen(image) - self.middle) / self.spread, -5.0, 5.0)
+        raw = ops.tanh(self.last(self.hidden(seen)))
+        size = ops.stack([ops.cast(count, "float32") for count in ops.shape(image)[1:4]])
+        return ops.concatenate(
+            [
+                raw[:, :3] * self.most_translation * size,
+                raw[:, 3:6] * self.most_degrees,
+                ops.exp(raw[:, 6:] * math.log(self.most_scale)),
+            ],
+            axis=-1,
+        )
+
+    def call(self, image, gate=None):
+        parameters = self.parameters(image)
+        if gate is not None:
+            identity = ops.convert_to_tensor([[0.0] * 6 + [1.0] * 3], dtype="float32")
+            parameters = identity + gate * (parameters - identity)
+        matrix = parameters_to_affine(parameters)
+        return sample(image, affine_to_displacement(matrix, ops.shape(image)[1:4]), fill_value=0.0), matrix
+
+    def compute_output_shape(self, image_shape, gate_shape=None):
+        return image_shape, (image_shape[0], 3, 4)
+
+    def get_config(self):
+        return {
+            **super().get_config(), "filters": list(self.filters), "units": self.units,
+            "most_translation": self.most_translation, "most_degrees": self.most_degrees,
+            "most_scale": self.most_scale,
+        }  # fmt: skip
+
+
+def _moments(x):
+    """How strong each map is, where it lies, how far it spreads, and how it slants: ten numbers a map."""
+    total = ops.sum(x, axis=(1, 2, 3)) + 1e-3
+    places = []
+    for axis in (1, 2, 3):
+        count = ops.shape(x)[axis]
+        places.append((ops.cast(ops.arange(count), "float32") + 0.5) / ops.cast(count, "float32") * 2.0 - 1.0)
+    # Sums over one axis at a time: what is left are the three planes.
+    planes = {(0, 1): ops.sum(x, axis=3), (0, 2): ops.sum(x, axis=2), (1, 2): ops.sum(x, axis=1)}
+    middles, spreads = [], []
+    for axis, place in enumerate(places):
+        one, along = next((plane, axes.index(axis) + 1) for axes, plane in planes.items() if axis in axes)
+        profile = ops.sum(one, axis=3 - along) / total[:, None]
+        middle = ops.sum(profile * place[None, :, None], axis=1)
+        middles.append(middle)
+        spreads.append(ops.sqrt(ops.sum(profile * (place[None, :, None] - middle[:, None]) ** 2, axis=1) + 1e-4))
+    slants = []
+    for (first, second), plane in planes.items():
+        offsets = (places[first][None, :, None, None] - middles[first][:, None, None]) * (
+            places[second][None, None, :, None] - middles[second][:, None, None]
+        )
+        slants.append(ops.sum(plane * offsets, axis=(1, 2)) / total / (spreads[first] * spreads[second]))
+    return ops.concatenate([ops.log(total), *middles, *(ops.log(one) for one in spreads), *slants], axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="kerasmorph")
+class UndoTransform(keras.layers.Layer):
+    """The exact inverse of a transform, applied to logits.
+
+    Args:
+        fill_value: Logit where the transform led out of the volume: background.
+
+    Call arguments:
+        logits: Volume.
+        matrix: Transform, as `GeometricTransform` returns it.
+
+    Input shape:
+        `(batch, i, j, k, channels)` and `(batch, 3, 4)`.
+
+    Output shape:
+        As the logits.
+
+    Reference:
+        - Bertrand, thesis, 2019, section 3.4.1, figure 3.6.
+    """
+
+    def __init__(self, fill_value=-10.0, **kwargs):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.fill_value = fill_value
+
+    def call(self, logits, matrix):
+        field = affine_to_displacement(invert_affine(matrix), ops.shape(logits)[1:4])
+        return sample(logits, field, fill_value=self.fill_value)
+
+    def compute_output_shape(self, logits_shape, matrix_shape):
+        return logits_shape
+
+    def get_config(self):
+        return {**super().get_config(), "fill_value": self.fill_value}

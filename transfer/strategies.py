@@ -1,0 +1,142 @@
+"""How a network comes to a new population: what it starts from, what it sees, what is trained."""
+
+import dataclasses
+
+import keras
+
+from nets.segmentation_unet import SegmentationUNet, convolution_names
+from transfer.adapted_unet import adapted
+
+
+@dataclasses.dataclass(frozen=True)
+class Strategy:
+    """One way.
+
+    Args:
+        data: Population trained on: "source", "target", or "both", the smaller drawn as often as the larger.
+        trains: "all" weights; the "first" or the "last" convolutions; what is "added" to the source network; the
+            "statistics" of batch normalisation only.
+        from_source: Whether it starts from a trained source network.
+        added: Names of the layers that are added, arguments of `AdaptedUNet`.
+        text: For tables.
+
+    Reference:
+        - Bertrand, thesis, 2019, sections 3.3.2, 3.3.3 and 3.4, table 3.1.
+    """
+
+    data: str
+    trains: str = "all"
+    from_source: bool = True
+    added: tuple = ()
+    text: str = ""
+
+
+STRATEGIES = {
+    "source": Strategy("source", from_source=False, text="source alone"),
+    "target": Strategy("target", from_source=False, text="target alone"),
+    "joint": Strategy("both", from_source=False, text="source and target together"),
+    "fine_tuning": Strategy("target", text="fine-tuning of all"),
+    "first_layers": Strategy("target", "first", text="fine-tuning of the first convolutions"),
+    "last_layers": Strategy("target", "last", text="fine-tuning of the last convolutions"),
+    "statistics": Strategy("target", "statistics", text="statistics of batch normalisation"),
+    "fixed_convolutions": Strategy("target", "added", added=("convolutions",), text="fixed convolutions"),
+    "geometric": Strategy("target", "added", added=("geometric",), text="geometric"),
+    "intensity": Strategy("target", "added", added=("intensity",), text="intensity"),
+    "geometric_intensity": Strategy(
+        "target", "added", added=("geometric", "intensity"), text="geometric and intensity"
+    ),
+    "gated": Strategy(
+        "target", "added", added=("geometric", "intensity", "gate"), text="geometric and intensity, gated"
+    ),
+}
+
+
+def start(strategy, source, layers=None):
+    """The network that a strategy trains, everything else frozen.
+
+    Frozen means that neither weights nor statistics change: Keras runs a frozen batch normalisation by its moving
+    statistics and leaves them.
+
+    Args:
+        strategy: `Strategy` that starts from a source.
+        source: `SegmentationUNet`, trained.
+        layers: How many convolutions, where it trains the first or the last.
+
+    Returns:
+        `SegmentationUNet` or `AdaptedUNet`, not compiled.
+
+    Raises:
+        ValueError: If `layers` is missing or more than there are, or there are no statistics to adapt.
+    """
+    if strategy.added:
+        model = adapted(source, **dict.fromkeys(strategy.added, True))
+        for layer in model.layers:
+            layer.trainable = layer.name.startswith("added_")
+        return model
+    settings = source.get_config()
+    if strategy.trains == "statistics":
+        if not settings["batch_normalisation"]:
+            raise ValueError("Expected a source network with batch normalisation; it has no statistics to adapt.")
+        settings = {**settings, "dropout": 0.0}
+    model = SegmentationUNet.from_config(settings)
+    for layer in source.layers:
+        if layer.weights:
+            model.get_layer(layer.name).set_weights(layer.get_weights())
+    if strategy.trains in ("first", "last"):
+        chosen = chosen_convolutions(model, strategy.trains, layers)
+        for layer in model.layers:
+            layer.trainable = layer.name.removesuffix("_normalised") in chosen
+    return model
+
+
+def adapt_statistics(model, volumes, passes=5):
+    """Replace the moving statistics of batch normalisation by those of some volumes; no weight changes.
+
+    Args:
+        model: `SegmentationUNet` without dropout, as `start` returns it.
+        volumes: List of `(batch, i, j[, k], 1)`.
+        passes: How often each is seen.
+
+    Reference:
+        - Li et al., Revisiting batch normalization for practical domain adaptation (AdaBN), 2017.
+    """
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.9
+    for _ in range(passes):
+        for one in volumes:
+            model({"image": one}, training=True)
+
+
+def chosen_convolutions(model, which, count):
+    """Names of a network's first or last convolutions.
+
+    Args:
+        model: `SegmentationUNet`.
+        which: "first" or "last".
+        count: How many.
+
+    Returns:
+        List of strings.
+
+    Raises:
+        ValueError: If there are not so many.
+    """
+    names = convolution_names(model)
+    if count is None or not 1 <= count <= len(names):
+        raise ValueError(f"Expected a number of layers from 1 to {len(names)}. Received: {count}")
+    return names[:count] if which == "first" else names[-count:]
+
+
+def added_parameters(model):
+    """Weights that a strategy adds to the source network: those of the layers that are `added_`, and the gate's.
+
+    Args:
+        model: `AdaptedUNet` or `SegmentationUNet`.
+
+    Returns:
+        Count. The gate's second copy of the source's encoder is none: it is the source's.
+    """
+    return sum(
+        layer.count_params() for layer in model.layers if layer.name.startswith("added_") or layer.name == "gate"
+    )
