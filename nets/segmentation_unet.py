@@ -9,8 +9,29 @@ from nets.unet import unet
 FILTERS = (53, 106, 212, 424)
 
 
+class PartlyFrozen(keras.Model):
+    """A model that keeps in its config which of its layers are frozen.
+
+    Keras forgets it: a training that is taken up again would go on with other weights than it began with. What
+    else the constructor needs is in `_config`.
+    """
+
+    def get_config(self):
+        frozen = [layer.name for layer in self.layers if not layer.trainable]
+        return {**self._config, "name": self.name, "frozen": frozen}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        frozen = config.pop("frozen", ())
+        model = cls(**config)
+        for name in frozen:
+            model.get_layer(name).trainable = False
+        return model
+
+
 @keras.saving.register_keras_serializable(package="kerasmorph")
-class SegmentationUNet(keras.Model):
+class SegmentationUNet(PartlyFrozen):
     """Logits of one structure: a U-Net of two convolutions a level.
 
     With four levels 15 convolutions: 8 before the first upsampling and 7 after it; with the default filters 16
@@ -51,13 +72,6 @@ class SegmentationUNet(keras.Model):
         self._config = {
             "rank": rank, "filters": list(filters), "dropout": dropout, "batch_normalisation": batch_normalisation,
         }  # fmt: skip
-
-    def get_config(self):
-        return {**self._config, "name": self.name}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        return cls(**config)
 
 
 def segmentation_logits(image, filters, batch_normalisation=False, between=None):

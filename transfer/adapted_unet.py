@@ -4,14 +4,14 @@ import keras
 import numpy as np
 from keras import layers
 
-from nets.segmentation_unet import SegmentationUNet, segmentation_logits
+from nets.segmentation_unet import PartlyFrozen, SegmentationUNet, segmentation_logits
 from transfer.geometric_transform import GeometricTransform, UndoTransform
 from transfer.intensity_transform import IntensityTransform
 from transfer.population_gate import Describe, PopulationGate
 
 
 @keras.saving.register_keras_serializable(package="kerasmorph")
-class AdaptedUNet(keras.Model):
+class AdaptedUNet(PartlyFrozen):
     """A `SegmentationUNet` with transfer layers; before they are trained it equals the source, bit for bit.
 
     Args:
@@ -63,13 +63,6 @@ class AdaptedUNet(keras.Model):
             "filters": list(filters), "batch_normalisation": batch_normalisation, "geometric": geometric,
             "intensity": intensity, "convolutions": convolutions, "gate": gate,
         }  # fmt: skip
-
-    def get_config(self):
-        return {**self._config, "name": self.name}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        return cls(**config)
 
     def take_source(self, source):
         """Copy the source network's weights, also into the network that describes volumes for the gate.

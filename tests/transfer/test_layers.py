@@ -197,6 +197,7 @@ def test_models_survive_saving(source, images, tmp_path):
     model.get_layer("added_geometric").last.set_weights([np.full((16, 9), 0.1), np.full(9, 0.2)])
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert [one.path for one in loaded.trainable_weights] == [one.path for one in model.trainable_weights]
     assert np.array_equal(numpy(loaded({"image": images})), numpy(model({"image": images})))
 
 
