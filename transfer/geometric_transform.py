@@ -9,18 +9,20 @@ from keras import layers, ops
 from nets.ops.affine import affine_to_displacement, invert_affine, parameters_to_affine
 from nets.ops.sample import sample
 
+FLOOR = 0.1  # what varies less is not blown up: the convolutions' next steps would shake everything
+
 
 @keras.saving.register_keras_serializable(package="kerasmorph")
 class GeometricTransform(keras.layers.Layer):
     """Three translations, rotations and scales, predicted from a volume and applied to it.
 
     Three convolutions; where each of their maps lies, how far it spreads and how it slants (standardised, see
-    `standardise`); two dense layers, of which the last begins at zero, so that an untrained layer returns its
-    input, bit for bit. The thesis' predictor ends in a convolution, which cannot tell its nine parameters apart.
+    `standardise`); a dense layer that begins at zero, so that an untrained layer returns its input, bit for bit.
+    In these terms a pose is nearly linear: a hidden layer learned known poses half as well. The thesis' predictor
+    ends in a convolution, which cannot tell its nine parameters apart.
 
     Args:
         filters: Of the three convolutions.
-        units: Of the first dense layer.
         most_translation: Largest translation, as a share of the volume.
         most_degrees: Largest angle.
         most_scale: Largest factor along an axis, and one over the smallest.
@@ -45,11 +47,9 @@ class GeometricTransform(keras.layers.Layer):
         - Bertrand, thesis, 2019, section 3.4.1.
     """
 
-    def __init__(
-        self, filters=(8, 8, 16), units=16, most_translation=0.25, most_degrees=45.0, most_scale=2.0, **kwargs
-    ):
+    def __init__(self, filters=(4, 4, 8), most_translation=0.25, most_degrees=45.0, most_scale=2.0, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
-        self.filters, self.units = tuple(filters), units
+        self.filters = tuple(filters)
         self.most_translation, self.most_degrees, self.most_scale = most_translation, most_degrees, most_scale
         self.convolutions = [
             layers.Conv3D(
@@ -63,7 +63,6 @@ class GeometricTransform(keras.layers.Layer):
             )
             for number, count in enumerate(self.filters)
         ]
-        self.hidden = layers.Dense(units, activation="tanh", dtype="float32", name="hidden")
         self.last = layers.Dense(9, kernel_initializer="zeros", dtype="float32", name="last")
 
     def build(self, image_shape):
@@ -74,11 +73,10 @@ class GeometricTransform(keras.layers.Layer):
         count = 10 * sum(self.filters)
         self.middle = self.add_weight(name="middle", shape=(count,), initializer="zeros", trainable=False)
         self.spread = self.add_weight(name="spread", shape=(count,), initializer="ones", trainable=False)
-        self.hidden.build((None, count))
-        self.last.build((None, self.units))
+        self.last.build((None, count))
 
     def standardise(self, volumes):
-        """Before training: bring what the dense layers see to mean 0 and deviation 1 over some volumes.
+        """Before training: bring what the dense layer sees to mean 0 and deviation 1 over some volumes.
 
         Without it rotations and scales are not learned: they differ by a hundredth of what positions do.
 
@@ -87,7 +85,7 @@ class GeometricTransform(keras.layers.Layer):
         """
         seen = np.concatenate([ops.convert_to_numpy(self._seen(one)) for one in volumes])
         self.middle.assign(seen.mean(axis=0))
-        self.spread.assign(seen.std(axis=0) + 1e-4)
+        self.spread.assign(np.maximum(seen.std(axis=0), FLOOR))
 
     def _seen(self, image):
         x, found = ops.cast(image, "float32"), []
@@ -106,7 +104,7 @@ class GeometricTransform(keras.layers.Layer):
             `(batch, 9)`: translations in voxels, angles in degrees, scales.
         """
         seen = ops.clip((self._seen(image) - self.middle) / self.spread, -5.0, 5.0)
-        raw = ops.tanh(self.last(self.hidden(seen)))
+        raw = ops.tanh(self.last(seen))
         size = ops.stack([ops.cast(count, "float32") for count in ops.shape(image)[1:4]])
         return ops.concatenate(
             [
@@ -130,7 +128,7 @@ class GeometricTransform(keras.layers.Layer):
 
     def get_config(self):
         return {
-            **super().get_config(), "filters": list(self.filters), "units": self.units,
+            **super().get_config(), "filters": list(self.filters),
             "most_translation": self.most_translation, "most_degrees": self.most_degrees,
             "most_scale": self.most_scale,
         }  # fmt: skip

@@ -66,15 +66,16 @@ class Describe(keras.layers.Layer):
         return (maps_shape[0][0], 2 * sum(shape[-1] for shape in maps_shape))
 
 
-def fit_gate(source_mean, source_covariance, target):
+def fit_gate(source_mean, source_covariance, source_count, target):
     """Linear discriminant between a population known by mean and covariance, and another known by examples.
 
     Formula: `w = S^-1 (m_target - m_source)`, `b = -w (m_target + m_source) / 2`, with the covariance of
-    both, shrunk towards its diagonal; the populations count alike.
+    both, shrunk towards its diagonal by `n / (n + examples)`; the populations count alike.
 
     Args:
         source_mean: `(n,)`.
         source_covariance: `(n, n)`.
+        source_count: How many volumes these were measured on.
         target: `(examples, n)`.
 
     Returns:
@@ -82,7 +83,8 @@ def fit_gate(source_mean, source_covariance, target):
     """
     mean = target.mean(axis=0)
     covariance = 0.5 * (source_covariance + np.cov(target.T, bias=True))
-    covariance = 0.7 * covariance + 0.3 * np.diag(np.diag(covariance)) + 1e-8 * np.eye(len(mean))
+    share = len(mean) / (len(mean) + source_count + len(target))
+    covariance = (1 - share) * covariance + share * np.diag(np.diag(covariance)) + 1e-8 * np.eye(len(mean))
     weights = np.linalg.solve(covariance, mean - source_mean)
     bias = -0.5 * weights @ (mean + source_mean)
     return weights[:, None].astype("float32"), np.array([bias], "float32")

@@ -108,8 +108,8 @@ def build(config, source, cases, source_folder=None):
     if isinstance(model, AdaptedUNet):
         model.standardise(_volumes(cases))
         if "gate" in strategy.added:
-            mean, covariance = _population(source_folder)
-            model.get_layer("gate").set_weights(fit_gate(mean, covariance, descriptions(source, cases)))
+            known = _population(source_folder)
+            model.get_layer("gate").set_weights(fit_gate(*known, descriptions(source, cases)))
     return model
 
 
@@ -155,7 +155,7 @@ def write_population(path, source, cases):
     """
     seen = descriptions(source, cases)
     with whole_file(path) as temporary:
-        np.savez_compressed(temporary, mean=seen.mean(axis=0), covariance=np.cov(seen.T, bias=True))
+        np.savez_compressed(temporary, mean=seen.mean(axis=0), covariance=np.cov(seen.T, bias=True), count=len(seen))
 
 
 def dice_of(model, cases):
@@ -227,7 +227,7 @@ def _volumes(cases):
 def _population(folder):
     try:
         with np.load(folder.path / POPULATION) as content:
-            return content["mean"], content["covariance"]
+            return content["mean"], content["covariance"], int(content["count"])
     except (OSError, ValueError, KeyError):
         raise UserError(
             f"{folder.path / POPULATION}: missing or damaged; the gate needs to know how the source population looks: "

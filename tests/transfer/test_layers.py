@@ -130,10 +130,11 @@ def test_a_known_transform_is_recovered():
     image = keras.Input((*shape, 1))
     layer = GeometricTransform()
     put_back, _ = layer(image)
+    layer.standardise([moved(16)[0] for _ in range(8)])
     model = keras.Model(image, put_back)
-    rate = keras.optimizers.schedules.CosineDecay(4e-3, 600, alpha=0.02)
+    rate = keras.optimizers.schedules.CosineDecay(1e-3, 500, alpha=0.02)
     model.compile(keras.optimizers.Adam(rate), "mse", jit_compile=keras.backend.backend() == "jax")
-    for _ in range(600):
+    for _ in range(500):
         volumes, _ = moved(8)
         model.train_on_batch(volumes, np.repeat(canonical, 8, axis=0))
     volumes, matrices = moved(32)
@@ -160,7 +161,7 @@ def test_the_gate_leaves_the_source_alone(source, rng):
         last.set_weights([0.5 * rng.standard_normal(weight.shape) for weight in last.get_weights()])
     describe = model.get_layer("described")
     features = [np.concatenate([numpy(describe(one)) for one in part[:6]]) for part in (dark, bright)]
-    kernel, bias = fit_gate(features[0].mean(axis=0), np.cov(features[0].T, bias=True), features[1])
+    kernel, bias = fit_gate(features[0].mean(axis=0), np.cov(features[0].T, bias=True), len(features[0]), features[1])
     model.get_layer("gate").set_weights([kernel, bias])
     for one in dark[6:]:
         assert np.array_equal(numpy(model({"image": one})), numpy(source({"image": one})))
@@ -176,7 +177,7 @@ def test_the_discriminant_is_the_bayes_rule(rng):
     """For two Gaussians of one covariance the best line is known; the fit must err no more than it."""
     mixing = rng.normal(size=(3, 3))
     first, second = (rng.normal(size=(4000, 3)) @ mixing + shift for shift in ([0, 0, 0], [1.5, 0, -1]))
-    kernel, bias = fit_gate(first.mean(axis=0), np.cov(first.T, bias=True), second)
+    kernel, bias = fit_gate(first.mean(axis=0), np.cov(first.T, bias=True), len(first), second)
     best = np.linalg.solve(mixing.T @ mixing, [1.5, 0, -1])
     cut = best @ [0.75, 0, -0.5]
 
@@ -194,7 +195,7 @@ def test_the_discriminant_is_the_bayes_rule(rng):
 def test_models_survive_saving(source, images, tmp_path):
     """A network that loads as another one would segment otherwise on the server."""
     model = start(STRATEGIES["gated"], source)
-    model.get_layer("added_geometric").last.set_weights([np.full((16, 9), 0.1), np.full(9, 0.2)])
+    model.get_layer("added_geometric").last.set_weights([np.full((160, 9), 0.01), np.full(9, 0.2)])
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert [one.path for one in loaded.trainable_weights] == [one.path for one in model.trainable_weights]
