@@ -29,8 +29,8 @@ test: $(STAMP)
 	$(RUN) -m pytest -n 2 --dist loadfile
 
 test-backends: $(BACKENDS)
-	KERAS_BACKEND=jax .venv-backends/bin/python -m pytest tests/nets
-	KERAS_BACKEND=torch .venv-backends/bin/python -m pytest tests/nets
+	KERAS_BACKEND=jax .venv-backends/bin/python -m pytest tests/nets tests/classification tests/transfer
+	KERAS_BACKEND=torch .venv-backends/bin/python -m pytest tests/nets tests/classification tests/transfer
 
 $(BACKENDS): requirements-backends.txt
 	$(PYTHON) -m venv .venv-backends
@@ -55,6 +55,8 @@ bench: $(STAMP)
 	$(RUN) -m benchmarks.tuning_digits
 	$(RUN) -m benchmarks.tuning_replay
 	$(RUN) -m benchmarks.field_of_view
+	$(RUN) -m benchmarks.kidney_shapes
+	$(RUN) -m benchmarks.kidney_transfer
 
 clean:
 	rm -rf .venv .venv-backends .venv-peers .peers runs .pytest_cache .ruff_cache

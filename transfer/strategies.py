@@ -13,41 +13,34 @@ class Strategy:
     """One way.
 
     Args:
-        data: Population trained on: "source", "target", or "both", the smaller drawn as often as the larger.
         trains: "all" weights; the "first" or the "last" convolutions; what is "added" to the source network; the
             "statistics" of batch normalisation only.
+        added: Names of the layers that are added to a source network, arguments of `AdaptedUNet`.
         from_source: Whether it starts from a trained source network.
-        added: Names of the layers that are added, arguments of `AdaptedUNet`.
-        text: For tables.
 
     Reference:
         - Bertrand, thesis, 2019, sections 3.3.2, 3.3.3 and 3.4, table 3.1.
     """
 
-    data: str
     trains: str = "all"
-    from_source: bool = True
     added: tuple = ()
-    text: str = ""
+    from_source: bool = True
 
 
+ANEW = Strategy(from_source=False)  # on the source, the target, or both populations
 STRATEGIES = {
-    "source": Strategy("source", from_source=False, text="source alone"),
-    "target": Strategy("target", from_source=False, text="target alone"),
-    "joint": Strategy("both", from_source=False, text="source and target together"),
-    "fine_tuning": Strategy("target", text="fine-tuning of all"),
-    "first_layers": Strategy("target", "first", text="fine-tuning of the first convolutions"),
-    "last_layers": Strategy("target", "last", text="fine-tuning of the last convolutions"),
-    "statistics": Strategy("target", "statistics", text="statistics of batch normalisation"),
-    "fixed_convolutions": Strategy("target", "added", added=("convolutions",), text="fixed convolutions"),
-    "geometric": Strategy("target", "added", added=("geometric",), text="geometric"),
-    "intensity": Strategy("target", "added", added=("intensity",), text="intensity"),
-    "geometric_intensity": Strategy(
-        "target", "added", added=("geometric", "intensity"), text="geometric and intensity"
-    ),
-    "gated": Strategy(
-        "target", "added", added=("geometric", "intensity", "gate"), text="geometric and intensity, gated"
-    ),
+    "source": ANEW,
+    "target": ANEW,
+    "joint": ANEW,
+    "fine_tuning": Strategy(),
+    "first_layers": Strategy("first"),
+    "last_layers": Strategy("last"),
+    "statistics": Strategy("statistics"),
+    "fixed_convolutions": Strategy("added", ("convolutions",)),
+    "geometric": Strategy("added", ("geometric",)),
+    "intensity": Strategy("added", ("intensity",)),
+    "geometric_intensity": Strategy("added", ("geometric", "intensity")),
+    "gated": Strategy("added", ("geometric", "intensity", "gate")),
 }
 
 

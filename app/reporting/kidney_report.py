@@ -40,10 +40,10 @@ def write_report(config, folder, contract, counts, segment, source_segment, test
     report.table([{"population": name, **found} for name, found in summary.items()])
     if source_segment is not None:
         before = measure(source_segment, test, config.data.labels)
-        content["source"], content["against_source"] = summarise(before), paired(before, rows)
+        content["before"], content["gain"] = summarise(before), paired(before, rows)
         report.heading("Against the source network, on the same volumes")
-        report.table([{"population": name, "source_dice": content["source"][name]["dice"], **found}
-                      for name, found in content["against_source"].items()])  # fmt: skip
+        report.table([{"population": name, "dice before": content["before"][name]["dice"], **found}
+                      for name, found in content["gain"].items()])  # fmt: skip
     write_json(folder.path / "metrics.json", content)
     write_csv(folder.path / "volumes.csv", rows)
     report.heading("Volumes")

@@ -16,7 +16,7 @@ from app.training.run_folder import RunFolder, log
 CONFIG = KidneyConfig
 FREE_KEYS = ("largest_component",)
 SPLIT = "split.csv"
-DATA = {"source": ("source",), "target": ("target",), "both": ("source", "target")}
+TRAINED_ON = {"source": ("source",), "joint": ("source", "target")}  # the others: the target
 
 
 def run(config, dry_run=False, action="train", inputs=(), to=None):
@@ -59,8 +59,6 @@ def run(config, dry_run=False, action="train", inputs=(), to=None):
 
 
 def _parts(config, phantoms):
-    from transfer.strategies import STRATEGIES
-
     if config.data.phantom is None:
         path = config.data.cohort
     else:
@@ -68,7 +66,7 @@ def _parts(config, phantoms):
 
         path = write_kidneys(phantoms, config.data.phantom)
     parts = split_cases(read_cases(path), config.data.split, config.seed)
-    wanted = DATA[STRATEGIES[config.strategy].data]
+    wanted = TRAINED_ON.get(config.strategy, ("target",))
     for name in ("train", "validate"):
         parts[name] = [one for one in parts[name] if one.population in wanted]
     most = config.data.target_examples
@@ -173,7 +171,7 @@ def _train_and_report(config, folder, loaded, test):
     )  # fmt: skip
     contract.write(folder.contract)
     log("evaluating on the test volumes")
-    counts = {"parameters": model.count_params(), "added_parameters": added_parameters(model)}
+    counts = {"parameters": (source or model).count_params(), "added_parameters": added_parameters(model)}
     path = write_report(
         config, folder, contract, counts, lambda volume: segment(model, contract, volume),
         (lambda volume: segment(source, contract, volume)) if source else None, test, history,

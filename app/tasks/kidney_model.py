@@ -11,7 +11,7 @@ from app.errors import UserError
 from app.files import whole_file
 from app.training.kidney_contract import KidneyContract
 from app.training.train import load_checkpoint
-from nets.losses.dice import LogitDice
+from nets.losses.dice import SegmentationLoss
 from nets.segmentation_unet import SegmentationUNet
 from transfer.adapted_unet import AdaptedUNet, describing_network
 from transfer.population_gate import fit_gate
@@ -114,7 +114,7 @@ def build(config, source, cases, source_folder=None):
 
 
 def compile_model(config, model, steps):
-    """Give a network the thesis' loss, and Adam with a cosine decay.
+    """Give a network `SegmentationLoss`, and Adam with a cosine decay.
 
     Args:
         config: `KidneyConfig`.
@@ -124,7 +124,7 @@ def compile_model(config, model, steps):
     rate = config.training.learning_rate
     if config.training.decay:
         rate = keras.optimizers.schedules.CosineDecay(rate, config.training.epochs * steps, alpha=0.02)
-    model.compile(keras.optimizers.Adam(rate), LogitDice(), jit_compile=keras.backend.backend() == "jax")
+    model.compile(keras.optimizers.Adam(rate), SegmentationLoss(), jit_compile=keras.backend.backend() == "jax")
 
 
 def descriptions(source, cases):

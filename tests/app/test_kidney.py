@@ -188,7 +188,9 @@ def test_train_transfer_evaluate_predict_export(source, config, cohort, main, tm
     done = main("kidney", "transfer", "--config", adapted)
     assert done.returncode == 0, done.stderr
     metrics = json.loads((config.folder / "gated" / "metrics.json").read_text())
-    assert set(metrics["against_source"]) == {"source", "target"}
+    for part in ("before", "gain"):
+        assert set(metrics[part]) == {"source", "target"}
+    assert metrics["source"]["volumes"] == 2, "figures of the source population, not of the source network"
     volume = read_volume(cohort.parent / "image" / "kidney-child-000.nii.gz")
     turned = Volume(np.asarray(volume.array, "int16"), _rotated(volume.affine, 20))
     write_volume(tmp_path / "scans" / "turned.mha", turned)
