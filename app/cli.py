@@ -36,7 +36,7 @@ def build_parser():
     """
     parser = argparse.ArgumentParser(
         prog="python main.py",
-        description="KerasMorph: deformable registration with learned hyper-parameters.",
+        description="KerasMorph: medical images registered, segmented and classified.",
         epilog="'python main.py TASK --help' tells a task's options; configs are in configs/TASK/.",
     )
     tasks = parser.add_subparsers(dest="task", metavar="TASK", required=True)

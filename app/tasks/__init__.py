@@ -10,7 +10,7 @@ TASKS = {
     "export": ("app.tasks.export", "write a trained model as a SavedModel for inference servers"),
     "tune": ("app.tasks.tune", "search the hyper-parameters of another task: any of its config's keys"),
     "fov": ("app.tasks.fov", "find which regions of the body MR volumes show, and where"),
-    "kidney": ("app.tasks.kidney", "segment kidneys in 3D ultrasound, and adapt the network to a new population"),
+    "kidney": ("app.tasks.kidney", "segment kidneys, and adapt to a new population"),
     "convert": ("app.tasks.convert", "bring an official VoxelMorph or HyperMorph .h5 file here"),
     "doctor": ("app.tasks.doctor", "print versions, devices, memory and where the data folder is"),
 }

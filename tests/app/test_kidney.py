@@ -214,7 +214,7 @@ def test_train_transfer_evaluate_predict_export(source, config, cohort, main, tm
     assert (tmp_path / "served" / "1" / "saved_model.pb").is_file()
 
 
-@pytest.mark.parametrize("strategy", ["fine_tuning", "last_layers", "statistics"])
+@pytest.mark.parametrize("strategy", ["last_layers", "statistics"])
 def test_other_strategies_run(strategy, source, config, main):
     """Each is a row of the thesis' table."""
     more = {"layers": 2} if strategy == "last_layers" else {}
