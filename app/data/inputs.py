@@ -4,6 +4,7 @@ from pathlib import Path
 
 from app.data.dicom import is_dicom, read_dicom_folder
 from app.data.volumes import FORMATS, read_volume
+from app.errors import UserError
 
 
 class Input:
@@ -23,15 +24,21 @@ class Input:
         return self.series.volume() if self.series else read_volume(self.path)
 
 
-def find_volumes(inputs):
+def find_volumes(inputs, task):
     """Volumes among files, folders and DICOM series.
 
     Args:
         inputs: Paths.
+        task: Name of the task that predicts, for the message.
 
     Returns:
         List of `Input`, their names all different, and list of problems.
+
+    Raises:
+        UserError: If nothing is given or nothing found.
     """
+    if not inputs:
+        raise UserError(f"{task} predict: --input is missing; give files, folders or DICOM series")
     found, problems = [], []
     for given in map(Path, inputs):
         if given.is_dir():
@@ -48,6 +55,8 @@ def find_volumes(inputs):
     for index, one in enumerate(found):  # two files of one name must not overwrite each other's results
         if names.count(one.name) > 1:
             one.name = f"{one.name}-{index:03d}"
+    if not found:
+        raise UserError(problems or [f"{', '.join(map(str, inputs))}: no image file and no DICOM series there"])
     return found, problems
 
 

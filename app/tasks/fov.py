@@ -5,18 +5,17 @@ from pathlib import Path
 import numpy as np
 
 from app.config import config_text
-from app.data.cohort import csv_rows
 from app.data.region_cohort import load_examinations, read_examinations, split_examinations
 from app.data.regions import CLASSES, IGNORED
-from app.errors import UserError, list_problems
+from app.errors import list_problems
 from app.files import write_csv
 from app.quiet import import_keras
 from app.tasks.fov_config import FovConfig
 from app.training.run_folder import RunFolder, log
+from app.training.split_file import SPLIT, check_split
 
 CONFIG = FovConfig
 FREE_KEYS = ("decision",)
-SPLIT = "split.csv"
 
 
 def run(config, dry_run=False, action="train", inputs=(), to=None):
@@ -46,7 +45,7 @@ def run(config, dry_run=False, action="train", inputs=(), to=None):
     if dry_run:
         return _describe(config)
     parts = _parts(config, config.output / "phantoms")
-    _check_split(folder, parts)
+    check_split(folder, _split_rows(parts))
     loaded = _loaded(config, parts)
     _check_classes(loaded)
     folder.open(config)
@@ -75,16 +74,6 @@ def _loaded(config, parts):
 
 def _split_rows(parts):
     return [{"part": name, "subject": one.subject, "image": one.image.name} for name in parts for one in parts[name]]
-
-
-def _check_split(folder, parts):
-    """A cohort that has changed is dealt anew: what was trained on would be tested."""
-    path = folder.path / SPLIT
-    if path.is_file() and csv_rows(path, ("part", "subject", "image")) != _split_rows(parts):
-        raise UserError(
-            f"{path}: the cohort has changed since this run began, and its subjects would be dealt otherwise; choose "
-            "another folder with --set output=FOLDER, or restore the cohort"
-        )
 
 
 def _check_classes(loaded):
@@ -144,7 +133,7 @@ def _evaluate(config, folder, to, dry_run):
     if dry_run:
         return print(f"would evaluate the test volumes of {folder.path / SPLIT} into {to}; nothing was written")
     parts = _parts(config, config.output / "phantoms")
-    _check_split(folder, parts)
+    check_split(folder, _split_rows(parts))
     loaded = load_examinations(parts["test"], contract.size, contract.context)
     to.mkdir(parents=True, exist_ok=True)
     summary = write_evaluation(to, contract, lambda slices: logits_of(model, slices), loaded)

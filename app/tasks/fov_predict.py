@@ -35,11 +35,7 @@ def predict(folder, inputs, to, dry_run=False):
     Raises:
         UserError: If nothing was trained, nothing is found, or some volumes could not be read.
     """
-    if not inputs:
-        raise UserError("fov predict: --input is missing; give files, folders or DICOM series")
-    found, problems = find_volumes(inputs)
-    if not found:
-        raise UserError(problems or [f"{', '.join(map(str, inputs))}: no image file and no DICOM series there"])
+    found, problems = find_volumes(inputs, "fov")
     import_keras()
 
     from app.tasks.fov_trials import load_classifier, logits_of

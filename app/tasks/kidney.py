@@ -12,10 +12,10 @@ from app.files import write_csv
 from app.quiet import import_keras
 from app.tasks.kidney_config import KidneyConfig
 from app.training.run_folder import RunFolder, log
+from app.training.split_file import SPLIT, check_split
 
 CONFIG = KidneyConfig
 FREE_KEYS = ("largest_component",)
-SPLIT = "split.csv"
 TRAINED_ON = {"source": ("source",), "joint": ("source", "target")}  # the others: the target
 
 
@@ -49,7 +49,7 @@ def run(config, dry_run=False, action="train", inputs=(), to=None):
     if dry_run:
         return _describe(config)
     parts = _parts(config, config.output / "phantoms")
-    _check_split(folder, parts)
+    check_split(folder, _split_rows(parts))
     _check_source(config, parts)
     loaded = _loaded(config, parts)
     folder.open(config)
@@ -100,17 +100,6 @@ def _split_rows(parts):
         for name in parts
         for one in parts[name]
     ]
-
-
-def _check_split(folder, parts):
-    """A cohort that has changed is dealt anew: what was trained on would be tested."""
-    path = folder.path / SPLIT
-    columns = ("part", "subject", "population", "image")
-    if path.is_file() and csv_rows(path, columns) != _split_rows(parts):
-        raise UserError(
-            f"{path}: the cohort has changed since this run began, and its subjects would be dealt otherwise; choose "
-            "another folder with --set output=FOLDER, or restore the cohort"
-        )
 
 
 def _check_source(config, parts):
@@ -190,7 +179,7 @@ def _evaluate(config, folder, to, dry_run):
     if dry_run:
         return print(f"would evaluate the test volumes of {folder.path / SPLIT} into {to}; nothing was written")
     parts = _parts(config, config.output / "phantoms")
-    _check_split(folder, parts)
+    check_split(folder, _split_rows(parts))
     to.mkdir(parents=True, exist_ok=True)
     summary = write_evaluation(
         to, contract, lambda volume: segment(model, contract, volume), parts["test"], config.data.labels

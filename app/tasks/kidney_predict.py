@@ -23,11 +23,7 @@ def predict(folder, inputs, to, dry_run=False):
     Raises:
         UserError: If nothing was trained, nothing is found, or some volumes could not be segmented.
     """
-    if not inputs:
-        raise UserError("kidney predict: --input is missing; give files, folders or DICOM series")
-    found, problems = find_volumes(inputs)
-    if not found:
-        raise UserError(problems or [f"{', '.join(map(str, inputs))}: no image file and no DICOM series there"])
+    found, problems = find_volumes(inputs, "kidney")
     import_keras()
 
     from app.tasks.kidney_model import load_kidney, segment
