@@ -13,6 +13,18 @@ class UserError(Exception):
         self.problems = [problems] if isinstance(problems, str) else list(problems)
         super().__init__("\n".join(self.problems))
 
+    def told_of(self, *paths):
+        """Problems that each name a file.
+
+        Args:
+            *paths: Files that they may be of; those that name none of them are of the first.
+
+        Returns:
+            List of lines.
+        """
+        names = [str(path) for path in paths]
+        return [one if any(name in one for name in names) else f"{names[0]}: {one}" for one in self.problems]
+
 
 def list_problems(problems):
     """Raise all problems at once, if there are any.

@@ -3,9 +3,8 @@
     python -m benchmarks.field_of_view          # goes on after an interruption
 
 The baseline and the tuned network side by side on held-out subjects, and the latter trained twice as long; the
-decision over volumes against the
-thesis' own; a model trained on simulated bodies and real slices on real held-out subjects, as found. Runs are kept
-in `runs/field_of_view_*`; written to `results/field_of_view.json`.
+decision over volumes against the thesis' own; a model trained on simulated bodies and real slices on real held-out
+subjects, as found. Runs are kept in `runs/field_of_view_*`; written to `results/field_of_view.json`.
 """
 
 import datetime
@@ -155,9 +154,8 @@ def _real_stacks(size):
         for subject in order:
             chosen = np.flatnonzero((data["region"] == region) & (data["subject"] == subject))
             chosen = chosen[np.argsort(data["slice_index"][chosen], kind="stable")]
-            pictures = resized(
-                data["images"][chosen].transpose(1, 2, 0) / 255.0, size
-            )  # stored to the right, to the front
+            stored = data["images"][chosen].transpose(1, 2, 0) / 255.0  # to the right, to the front
+            pictures = resized(stored, size)
             stack = AxialStack(pictures, np.arange(len(chosen)) * 5.0, 5.0, np.arange(len(chosen)), 2, "RAS", [])
             classes = np.full(len(chosen), CLASSES.index(region))
             slices = np.round(pictures * 255).astype("uint8")[..., None]

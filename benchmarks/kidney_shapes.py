@@ -12,8 +12,8 @@ import nibabel
 import numpy as np
 from scipy.ndimage import label
 from scipy.optimize import minimize
+from scipy.spatial.transform import Rotation
 
-from app.data.cube_batches import rotation
 from app.data.phantoms.kidney_anatomy import FITTED, KidneyShape
 from benchmarks.brains import DATA
 from benchmarks.results_file import ResultsFile
@@ -69,7 +69,7 @@ def _from(axes, grid, truth, half):
         return KidneyShape(vector[0], *np.clip(vector[1 : 1 + len(START)], LOW, HIGH))
 
     def level(vector):
-        turn = rotation(vector[-3:])
+        turn = Rotation.from_euler("XYZ", vector[-3:] * [1, -1, 1]).as_matrix()
         return shape(vector).level((grid - vector[-6:-3]) @ axes @ turn)
 
     def cost(scaled):

@@ -118,3 +118,16 @@ def convolution_names(model):
     """
     kinds = (layers.Conv2D, layers.Conv3D, ConvUpsampled)
     return [layer.name for layer in model.layers if isinstance(layer, kinds) and not layer.name.startswith("added_")]
+
+
+def copy_weights(source, target):
+    """Give a network of this kind another one's weights, layer by layer of the same name.
+
+    Args:
+        source: Keras model.
+        target: Keras model; layers that only one of the two has are left alone.
+    """
+    names = {layer.name for layer in target.layers}
+    for layer in source.layers:
+        if layer.weights and layer.name in names:
+            target.get_layer(layer.name).set_weights(layer.get_weights())

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from nets.segmentation_unet import PartlyFrozen, SegmentationUNet, segmentation_logits
+from nets.segmentation_unet import PartlyFrozen, SegmentationUNet, copy_weights, segmentation_logits
 from transfer.geometric_transform import GeometricTransform, UndoTransform
 from transfer.intensity_transform import IntensityTransform
 from transfer.population_gate import Describe, PopulationGate
@@ -70,11 +70,9 @@ class AdaptedUNet(PartlyFrozen):
         Args:
             source: `SegmentationUNet` of the same filters.
         """
-        for network in [self, *([self.get_layer("described")] if self._config["gate"] else [])]:
-            names = {layer.name for layer in network.layers}
-            for layer in source.layers:
-                if layer.weights and layer.name in names:
-                    network.get_layer(layer.name).set_weights(layer.get_weights())
+        copy_weights(source, self)
+        if self._config["gate"]:
+            copy_weights(source, self.get_layer("described"))
 
     def standardise(self, volumes):
         """Before training: scale what the added layers see, over some volumes.

@@ -4,7 +4,7 @@ import dataclasses
 
 import keras
 
-from nets.segmentation_unet import SegmentationUNet, convolution_names
+from nets.segmentation_unet import SegmentationUNet, convolution_names, copy_weights
 from transfer.adapted_unet import adapted
 
 
@@ -72,9 +72,7 @@ def start(strategy, source, layers=None):
             raise ValueError("Expected a source network with batch normalisation; it has no statistics to adapt.")
         settings = {**settings, "dropout": 0.0}
     model = SegmentationUNet.from_config(settings)
-    for layer in source.layers:
-        if layer.weights:
-            model.get_layer(layer.name).set_weights(layer.get_weights())
+    copy_weights(source, model)
     if strategy.trains in ("first", "last"):
         chosen = chosen_convolutions(model, strategy.trains, layers)
         for layer in model.layers:

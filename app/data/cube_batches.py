@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 from scipy.ndimage import affine_transform
+from scipy.spatial.transform import Rotation
 
 
 class CubeBatches(keras.utils.PyDataset):
@@ -68,27 +69,9 @@ def augmented(one, config, rng):
     noise, gain = rng.normal(0, 1) * config.noise, np.exp(rng.normal(0, 1) * config.gamma)
     grain = rng.standard_normal(image.shape, "float32")
     if config.translation_vox or config.rotation_radians or config.scaling:
-        matrix = rotation(turn) * scale
+        matrix = Rotation.from_euler("XYZ", turn * [1, -1, 1]).as_matrix() * scale
         centre = (np.array(image.shape) - 1) / 2
         offset = centre + shift - matrix @ centre
         image, mask = (affine_transform(array, matrix, offset, order=1) for array in (image, mask))
     image = np.clip(image, 0, 1) ** np.float32(gain)
     return np.clip(image + np.float32(noise) * grain * (image > 0), 0, 1), mask
-
-
-def rotation(angles):
-    """Rotation about the three axes, one after the other.
-
-    Args:
-        angles: Three, in radians.
-
-    Returns:
-        `(3, 3)`.
-    """
-    turn = np.eye(3)
-    for axis, angle in enumerate(angles):
-        one, (a, b) = np.eye(3), [other for other in range(3) if other != axis]
-        one[a, a] = one[b, b] = np.cos(angle)
-        one[a, b], one[b, a] = -np.sin(angle), np.sin(angle)
-        turn = turn @ one
-    return turn

@@ -1,16 +1,15 @@
 """Cohorts of two populations: images, masks, and who is from which."""
 
 import dataclasses
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from app.data.cohort import csv_rows, split_cohort
 from app.data.cube import CubeGrid, cube_grid, to_cube, unit_range
+from app.data.read_all import read_all
 from app.data.volumes import Volume, read_volume
 from app.errors import UserError, list_problems
-from app.progress import progress
 
 POPULATIONS = ("source", "target")
 
@@ -112,20 +111,14 @@ def load_cases(cases, size, spacing_mm, labels=None):
         UserError: Listing every problem of every case.
     """
 
-    def load(case):
-        try:
-            image = read_volume(case.image)
-            mask = read_mask(case, image, labels)
-            grid = cube_grid(image, size, spacing_mm)
-            cube = unit_range(to_cube(image, grid)).astype("float16")
-            return CubeCase(case, grid, cube, to_cube(mask, grid) > 0.5)
-        except UserError as error:
-            return [one if str(case.image.parent) in one else f"{case.image}: {one}" for one in error.problems]
+    def read(case):
+        image = read_volume(case.image)
+        mask = read_mask(case, image, labels)
+        grid = cube_grid(image, size, spacing_mm)
+        cube = unit_range(to_cube(image, grid)).astype("float16")
+        return CubeCase(case, grid, cube, to_cube(mask, grid) > 0.5)
 
-    with ThreadPoolExecutor(2) as pool:
-        found = list(progress(pool.map(load, cases), "reading volumes", total=len(cases)))
-    list_problems([problem for one in found if isinstance(one, list) for problem in one])
-    return found
+    return read_all(cases, read, lambda case: [case.image, case.mask])
 
 
 def read_mask(case, image, labels=None):

@@ -1,17 +1,16 @@
 """Cohorts with regions: volumes read once into slices and their classes."""
 
 import dataclasses
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from app.data.axial import AxialStack, axial_stack
 from app.data.cohort import csv_rows, split_cohort
+from app.data.read_all import read_all
 from app.data.regions import slice_classes
 from app.data.volumes import read_volume
-from app.errors import UserError, list_problems
-from app.progress import progress
+from app.errors import UserError
 
 CONTEXT_MM = 15.0
 
@@ -100,20 +99,13 @@ def load_examinations(examinations, size, context):
         UserError: Listing every problem of every volume.
     """
 
-    def load(one):
-        try:
-            volume = read_volume(one.image)
-            stack = axial_stack(volume, size)
-            classes = slice_classes(one.regions, stack, one.base, volume)
-            return LabelledStack(one, stack, with_context(stack, context), classes)
-        except UserError as error:
-            named = str(one.image)
-            return [problem if named in problem else f"{named}: {problem}" for problem in error.problems]
+    def read(one):
+        volume = read_volume(one.image)
+        stack = axial_stack(volume, size)
+        classes = slice_classes(one.regions, stack, one.base, volume)
+        return LabelledStack(one, stack, with_context(stack, context), classes)
 
-    with ThreadPoolExecutor(2) as pool:
-        found = list(progress(pool.map(load, examinations), "reading volumes", total=len(examinations)))
-    list_problems([problem for one in found if isinstance(one, list) for problem in one])
-    return found
+    return read_all(examinations, read, lambda one: [one.image])
 
 
 def with_context(stack, context):

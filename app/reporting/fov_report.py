@@ -56,9 +56,7 @@ def write_report(config, folder, contract, logits_of, test, history):
         figure = strip(test[index].stack, found["raw"][index], found["decided"][index], test[index].classes)
         caption = f"{row['subject']}: {row['decided_wrong']} of {row['slices']} slices wrong."
         report.figure(f"strip_{index:03d}_{row['subject']}", figure, caption)
-    report.heading("Training")
-    keys = dict.fromkeys(key for row in history for key in row)
-    report.table([{key: row.get(key) for key in keys} for row in history[-10:]])
+    report.training(history)
     report.heading("Config")
     report.listing(config_text(config))
     return report.write()

@@ -64,6 +64,13 @@ class Report:
         )
         self.parts.append(f"<table><tr>{head}</tr>{body}</table>")
 
+    def training(self, history):
+        """Add the last epochs of a training; nothing where there was none."""
+        if history:
+            self.heading("Training")
+            names = dict.fromkeys(key for row in history for key in row)
+            self.table([{name: row.get(name) for name in names} for row in history[-10:]])
+
     def listing(self, text):
         """Add preformatted text."""
         self.parts.append(f"<pre>{html.escape(text)}</pre>")

@@ -54,10 +54,7 @@ def write_report(config, folder, contract, counts, segment, source_segment, test
             caption = f"{population}, {name}: {rows[index]['subject']}, Dice {dice:.3f}."
             figure = slices_figure(segment, test[index], config.data.labels)
             report.figure(f"{population}_{name}", figure, caption + " Yellow: true; red: found.")
-    if history:
-        report.heading("Training")
-        keys = dict.fromkeys(key for row in history for key in row)
-        report.table([{key: row.get(key) for key in keys} for row in history[-10:]])
+    report.training(history)
     report.heading("Config")
     report.listing(config_text(config))
     return report.write()

@@ -1,11 +1,10 @@
 """Regions of files, folders and DICOM series, as JSON, CSV and pictures."""
 
 from app.data.axial import axial_stack
-from app.data.inputs import find_volumes
 from app.data.regions import CLASSES
-from app.errors import UserError, list_problems
-from app.files import whole_file, write_csv, write_json
+from app.files import whole_file, write_json
 from app.quiet import import_keras
+from app.tasks.predict_volumes import predict_volumes
 
 # What BodyPartExamined may say of a region (DICOM PS3.16 annex L).
 PARTS = {
@@ -35,39 +34,24 @@ def predict(folder, inputs, to, dry_run=False):
     Raises:
         UserError: If nothing was trained, nothing is found, or some volumes could not be read.
     """
-    found, problems = find_volumes(inputs, "fov")
-    import_keras()
 
-    from app.tasks.fov_trials import load_classifier, logits_of
+    def load():
+        import_keras()
 
-    model, contract = load_classifier(folder)
-    if dry_run:
-        list_problems(problems)
-        print("\n".join(f"{one.name}: {one.path}" for one in found))
-        return print(f"{len(found)} volumes would be decided into {to}; nothing was written")
-    rows, done = [], 0
-    for one in found:
-        try:
-            stack = axial_stack(one.volume(), contract.size)
-        except UserError as error:
-            problems += [
-                problem if str(one.path) in problem else f"{one.path}: {problem}" for problem in error.problems
-            ]
-            continue
-        rows += _decide(one, stack, contract, lambda slices: logits_of(model, slices), to)
-        done += 1
-    if rows:
-        write_csv(to / "regions.csv", rows)
-    print(f"{done} volumes decided: {to}")
-    list_problems(problems)
+        from app.tasks.fov_trials import load_classifier, logits_of
+
+        model, contract = load_classifier(folder)
+        return lambda one: _decide(one, contract, lambda slices: logits_of(model, slices), to)
+
+    predict_volumes("fov", inputs, load, to, "regions.csv", "decided", dry_run)
 
 
-def _decide(one, stack, contract, logits_of, to):
+def _decide(one, contract, logits_of, to):
     from app.data.region_cohort import with_context
     from app.reporting.figures import png
     from app.reporting.fov_figures import strip
 
-    decision = contract.decision
+    stack, decision = axial_stack(one.volume(), contract.size), contract.decision
     logits = logits_of(with_context(stack, contract.context))
     decided = decision(logits, stack.spacing_mm)
     content = describe(stack, decided, one.series)

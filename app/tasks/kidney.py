@@ -49,11 +49,12 @@ def run(config, dry_run=False, action="train", inputs=(), to=None):
     if dry_run:
         return _describe(config)
     parts = _parts(config, config.output / "phantoms")
-    check_split(folder, _split_rows(parts))
+    rows = _split_rows(parts)
+    check_split(folder, rows)
     _check_source(config, parts)
     loaded = _loaded(config, parts)
     folder.open(config)
-    write_csv(folder.path / SPLIT, _split_rows(parts))
+    write_csv(folder.path / SPLIT, rows)
     log(", ".join(f"{name} {len(found)} volumes" for name, found in loaded.items()) + f"; output in {folder.path}")
     return _train_and_report(config, folder, loaded, parts["test"])
 

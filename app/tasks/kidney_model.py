@@ -12,7 +12,7 @@ from app.files import whole_file
 from app.training.kidney_contract import KidneyContract
 from app.training.train import load_checkpoint
 from nets.losses.dice import SegmentationLoss
-from nets.segmentation_unet import SegmentationUNet
+from nets.segmentation_unet import SegmentationUNet, copy_weights
 from transfer.adapted_unet import AdaptedUNet, describing_network
 from transfer.population_gate import fit_gate
 from transfer.strategies import STRATEGIES, adapt_statistics, start
@@ -28,15 +28,13 @@ class Segmentation:
         mask: On the volume's grid, bool.
         volume_ml: Of the mask.
         components: Parts of the mask that do not touch.
-        target_probability: That the volume is of the target population; None without a gate.
-        pose: Translations in voxels of the cube, angles in degrees, scales; None without a geometric layer.
+        cube: As the network saw it, `(size, size, size)`.
     """
 
     mask: np.ndarray
     volume_ml: float
     components: int
-    target_probability: float | None
-    pose: list | None
+    cube: np.ndarray
 
 
 def load_kidney(folder):
@@ -139,9 +137,7 @@ def descriptions(source, cases):
     """
     settings = source.get_config()
     network = describing_network(settings["filters"], settings["batch_normalisation"])
-    for layer in network.layers:
-        if layer.weights:
-            layer.set_weights(source.get_layer(layer.name).get_weights())
+    copy_weights(source, network)
     return np.concatenate([keras.ops.convert_to_numpy(network(one)) for one in _volumes(cases)]).astype(float)
 
 
@@ -209,6 +205,20 @@ def segment(model, contract, volume):
         mask = parts == 1 + np.bincount(parts.ravel())[1:].argmax()
         count = 1
     millilitres = float(mask.sum() * abs(np.linalg.det(volume.affine[:3, :3])) / 1000)
+    return Segmentation(mask, millilitres, count, cube)
+
+
+def adaptation(model, cube):
+    """How an adapted network takes a volume.
+
+    Args:
+        model: Keras model.
+        cube: As `segment` returns it.
+
+    Returns:
+        Probability of the target population, None without a gate; pose (translations in voxels of the cube, angles
+        in degrees, scales), None without a geometric layer.
+    """
     probability, pose = None, None
     if isinstance(model, AdaptedUNet):
         settings, image = model.get_config(), cube[None, ..., None]
@@ -217,7 +227,7 @@ def segment(model, contract, volume):
             probability = float(keras.ops.convert_to_numpy(opened)[0, 0])
         if settings["geometric"]:
             pose = [round(float(one), 4) for one in keras.ops.convert_to_numpy(model.poses(image))[0]]
-    return Segmentation(mask, millilitres, count, probability, pose)
+    return probability, pose
 
 
 def _volumes(cases):

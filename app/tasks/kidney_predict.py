@@ -1,10 +1,9 @@
 """Masks of files, folders and DICOM series."""
 
-from app.data.inputs import find_volumes
 from app.data.volumes import Volume, write_volume
-from app.errors import UserError, list_problems
-from app.files import write_csv, write_json
+from app.files import write_json
 from app.quiet import import_keras
+from app.tasks.predict_volumes import predict_volumes
 
 
 def predict(folder, inputs, to, dry_run=False):
@@ -23,35 +22,31 @@ def predict(folder, inputs, to, dry_run=False):
     Raises:
         UserError: If nothing was trained, nothing is found, or some volumes could not be segmented.
     """
-    found, problems = find_volumes(inputs, "kidney")
-    import_keras()
 
-    from app.tasks.kidney_model import load_kidney, segment
+    def load():
+        import_keras()
 
-    model, contract = load_kidney(folder)
-    if dry_run:
-        list_problems(problems)
-        print("\n".join(f"{one.name}: {one.path}" for one in found))
-        return print(f"{len(found)} volumes would be segmented into {to}; nothing was written")
-    rows = []
-    for one in found:
-        try:
-            volume = one.volume()
-            segmented = segment(model, contract, volume)
-        except UserError as error:
-            problems += [text if str(one.path) in text else f"{one.path}: {text}" for text in error.problems]
-            continue
-        write_volume(to / f"{one.name}_mask.nii.gz", Volume(segmented.mask.astype("uint8"), volume.affine))
-        row = {
-            "volume": one.name, "image": str(one.path), "simulated_training": contract.simulated,
-            "volume_ml": round(segmented.volume_ml, 3), "components": segmented.components,
-            "target_probability": segmented.target_probability,
-        }  # fmt: skip
-        flags = [*(one.series.flags if one.series else []), *(["nothing was found"] * (segmented.components == 0))]
-        write_json(to / f"{one.name}.json", {**row, "pose": segmented.pose, "flags": flags})
-        rows.append({**row, "flags": "; ".join(flags)})
-        print(f"{one.name}: {segmented.volume_ml:.1f} ml" + "".join(f"; {flag}" for flag in flags), flush=True)
-    if rows:
-        write_csv(to / "volumes.csv", rows)
-    print(f"{len(rows)} volumes segmented: {to}")
-    list_problems(problems)
+        from app.tasks.kidney_model import load_kidney
+
+        model, contract = load_kidney(folder)
+        return lambda one: _segment(one, model, contract, to)
+
+    predict_volumes("kidney", inputs, load, to, "volumes.csv", "segmented", dry_run)
+
+
+def _segment(one, model, contract, to):
+    from app.tasks.kidney_model import adaptation, segment
+
+    volume = one.volume()
+    segmented = segment(model, contract, volume)
+    probability, pose = adaptation(model, segmented.cube)
+    write_volume(to / f"{one.name}_mask.nii.gz", Volume(segmented.mask.astype("uint8"), volume.affine))
+    row = {
+        "volume": one.name, "image": str(one.path), "simulated_training": contract.simulated,
+        "volume_ml": round(segmented.volume_ml, 3), "components": segmented.components,
+        "target_probability": probability,
+    }  # fmt: skip
+    flags = [*(one.series.flags if one.series else []), *(["nothing was found"] * (segmented.components == 0))]
+    write_json(to / f"{one.name}.json", {**row, "pose": pose, "flags": flags})
+    print(f"{one.name}: {segmented.volume_ml:.1f} ml" + "".join(f"; {flag}" for flag in flags), flush=True)
+    return [{**row, "flags": "; ".join(flags)}]

@@ -86,13 +86,31 @@ def find_model(path):
         raise UserError(
             f"{model}: no such model; give the folder of a finished hypermorph run, or a .keras file of one"
         )
-    contract = model.with_suffix(".json")
+    return model, read_contract(
+        model.with_suffix(".json"), lambda values: Contract(**values), "how images are prepared"
+    )
+
+
+def read_contract(path, build, tells):
+    """A contract's file.
+
+    Args:
+        path: JSON file.
+        build: Function from its content to the contract.
+        tells: What it tells, for the message.
+
+    Returns:
+        What `build` returned.
+
+    Raises:
+        UserError: If the file is missing or damaged.
+    """
     try:
-        return model, Contract(**json.loads(contract.read_text()))
-    except (OSError, ValueError, TypeError) as error:
+        return build(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(
-            f"{contract}: cannot be read ({' '.join(str(error).split())[:120]}); it belongs beside {model.name} "
-            "and tells how images are prepared: copy both"
+            f"{path}: cannot be read ({' '.join(str(error).split())[:120]}); it belongs beside "
+            f"{path.with_suffix('.keras').name} and tells {tells}: copy both"
         ) from None
 
 

@@ -1,10 +1,9 @@
 """What a slice classifier must be told along with: how slices are made, and how volumes are decided."""
 
 import dataclasses
-import json
 
-from app.errors import UserError
 from app.files import write_json
+from app.training.contract import read_contract
 from nets.classification.volume_decision import VolumeDecision
 
 
@@ -41,13 +40,9 @@ class FovContract:
         Raises:
             UserError: If it is missing or damaged.
         """
-        try:
-            values = json.loads(path.read_text())
-            decision = values.pop("decision")
-            decision["classes"] = tuple(decision["classes"])
-            return cls(decision=VolumeDecision(**decision), **values)
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise UserError(
-                f"{path}: cannot be read ({' '.join(str(error).split())[:120]}); it belongs beside the model and tells "
-                "how volumes are decided: copy both"
-            ) from None
+        return read_contract(path, _from_json, "how volumes are decided")
+
+
+def _from_json(values):
+    decision = {**values["decision"], "classes": tuple(values["decision"]["classes"])}
+    return FovContract(**{**values, "decision": VolumeDecision(**decision)})

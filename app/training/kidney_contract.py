@@ -1,10 +1,9 @@
 """What a segmentation network must be told along with: on which cube it sees, and where it comes from."""
 
 import dataclasses
-import json
 
-from app.errors import UserError
 from app.files import write_json
+from app.training.contract import read_contract
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,10 +41,4 @@ class KidneyContract:
         Raises:
             UserError: If it is missing or damaged.
         """
-        try:
-            return cls(**json.loads(path.read_text()))
-        except (OSError, ValueError, TypeError) as error:
-            raise UserError(
-                f"{path}: cannot be read ({' '.join(str(error).split())[:120]}); it belongs beside the model and tells "
-                "on which cube it sees: copy both"
-            ) from None
+        return read_contract(path, lambda values: cls(**values), "on which cube it sees")

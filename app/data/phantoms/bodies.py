@@ -1,16 +1,15 @@
 """Simulated MR examinations of bodies: whole, in part, or of the spine, on many scanners."""
 
-from pathlib import Path
-
 import nibabel
 import numpy as np
 import pydantic
 from scipy.ndimage import gaussian_filter
 
-from app.config import Config, config_text
+from app.config import Config
 from app.data.phantoms.body_anatomy import TISSUE, Body
+from app.data.phantoms.folder import cohort_folder
 from app.data.volumes import Volume, write_volume
-from app.files import write_csv, write_text
+from app.files import write_csv
 from app.progress import progress
 
 # Mean intensities, in the order of `TISSUES`: air, fat, muscle, bone, marrow, lung, liver, spleen, kidney, blood,
@@ -54,12 +53,7 @@ def write_bodies(folder, config):
     Returns:
         Path of the cohort's CSV (`subject, image, regions, kind, sequence, sex`).
     """
-    folder = Path(folder)
-    settings = folder / "phantoms.yaml"
-    if not (settings.is_file() and settings.read_text() == config_text(config)):
-        for stale in folder.glob("image/body-*.nii.gz"):
-            stale.unlink()
-        write_text(settings, config_text(config))
+    folder = cohort_folder(folder, config, "image/body-*.nii.gz")
     rows = []
     for number in progress(range(config.subjects), "simulating bodies"):
         subject = f"body-{number:03d}"

@@ -1,13 +1,12 @@
 """Simulated brains: nested structures, deformed by random diffeomorphisms."""
 
-from pathlib import Path
-
 import numpy as np
 import pydantic
 
-from app.config import Config, config_text
+from app.config import Config
+from app.data.phantoms.folder import cohort_folder
 from app.data.volumes import Volume, write_volume
-from app.files import write_csv, write_text
+from app.files import write_csv
 from app.progress import progress
 
 STRUCTURES = (
@@ -49,13 +48,7 @@ def write_brains(folder, config):
     Returns:
         Paths of the cohort's CSV and of the CSV with the labels' names.
     """
-    folder = Path(folder)
-    settings = folder / "phantoms.yaml"
-    same = settings.is_file() and settings.read_text() == config_text(config)
-    if not same:
-        for stale in folder.glob("*/phantom-*.nii.gz"):
-            stale.unlink()
-        write_text(settings, config_text(config))
+    folder = cohort_folder(folder, config, "*/phantom-*.nii.gz")
     rows = []
     for number in progress(range(config.subjects), "simulating brains"):
         row = {"subject": f"phantom-{number:03d}"}

@@ -1,15 +1,14 @@
 """Simulated 3D ultrasound of kidneys: healthy adults and sick children."""
 
-from pathlib import Path
-
 import numpy as np
 import pydantic
 
-from app.config import Config, config_text
+from app.config import Config
+from app.data.phantoms.folder import cohort_folder
 from app.data.phantoms.kidney_anatomy import TISSUES, Kidney, draw_shape
 from app.data.phantoms.ultrasound import Probe, echoes
 from app.data.volumes import Volume, write_volume
-from app.files import write_csv, write_text
+from app.files import write_csv
 from app.progress import progress
 
 POPULATIONS = {"adults": "source", "children": "target"}
@@ -37,12 +36,7 @@ def write_kidneys(folder, config):
     Returns:
         Path of the cohort's CSV (`subject, image, mask, population, age, dilation`).
     """
-    folder = Path(folder)
-    settings = folder / "phantoms.yaml"
-    if not (settings.is_file() and settings.read_text() == config_text(config)):
-        for stale in folder.glob("*/kidney-*.nii.gz"):
-            stale.unlink()
-        write_text(settings, config_text(config))
+    folder = cohort_folder(folder, config, "*/kidney-*.nii.gz")
     people = [(kind, number) for kind in POPULATIONS for number in range(getattr(config, kind))]
     rows = []
     for kind, number in progress(people, "simulating kidneys"):

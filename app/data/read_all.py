@@ -1,0 +1,34 @@
+"""Volumes of a cohort read together: all that is wrong is said at once."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from app.errors import UserError, list_problems
+from app.progress import progress
+
+
+def read_all(items, read, paths):
+    """Read items, two at a time.
+
+    Args:
+        items: List.
+        read: Function of an item.
+        paths: Function from an item to its files, for the messages.
+
+    Returns:
+        List of what `read` returned.
+
+    Raises:
+        UserError: Listing every problem of every item.
+    """
+
+    def attempt(item):
+        try:
+            return read(item)
+        except UserError as error:
+            return error
+
+    with ThreadPoolExecutor(2) as pool:
+        found = list(progress(pool.map(attempt, items), "reading volumes", total=len(items)))
+    failed = [(item, one) for item, one in zip(items, found, strict=True) if isinstance(one, UserError)]
+    list_problems([line for item, error in failed for line in error.told_of(*paths(item))])
+    return found
