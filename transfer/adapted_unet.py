@@ -7,7 +7,7 @@ from keras import layers
 from nets.segmentation_unet import PartlyFrozen, SegmentationUNet, copy_weights, segmentation_logits
 from transfer.geometric_transform import GeometricTransform, UndoTransform
 from transfer.intensity_transform import IntensityTransform
-from transfer.population_gate import Describe, PopulationGate
+from transfer.population_gate import PopulationGate
 
 
 @keras.saving.register_keras_serializable(package="kerasmorph")
@@ -38,10 +38,7 @@ class AdaptedUNet(PartlyFrozen):
         **kwargs,
     ):  # fmt: skip
         image = keras.Input((None, None, None, 1), name="image")
-        opened = None
-        if gate:
-            described = describing_network(filters, batch_normalisation, name="described")(image)
-            opened, _ = PopulationGate(name="gate")(described)
+        opened = PopulationGate(filters, batch_normalisation, name="gate")(image) if gate else None
         x, matrix = GeometricTransform(name="added_geometric")(image, opened) if geometric else (image, None)
         lowest = f"decoder_{len(filters) - 2}"
 
@@ -65,14 +62,14 @@ class AdaptedUNet(PartlyFrozen):
         }  # fmt: skip
 
     def take_source(self, source):
-        """Copy the source network's weights, also into the network that describes volumes for the gate.
+        """Copy the source network's weights, also into the gate's copy of its encoder.
 
         Args:
             source: `SegmentationUNet` of the same filters.
         """
         copy_weights(source, self)
         if self._config["gate"]:
-            copy_weights(source, self.get_layer("described"))
+            copy_weights(source, self.get_layer("gate").described)
 
     def standardise(self, volumes):
         """Before training: scale what the added layers see, over some volumes.
@@ -108,31 +105,6 @@ class Identity(keras.initializers.Initializer):
         kernel = np.zeros(shape, "float32")
         kernel[tuple(size // 2 for size in shape[:-2])] = np.eye(shape[-2], shape[-1])
         return keras.ops.convert_to_tensor(kernel, dtype=dtype)
-
-
-def describing_network(filters, batch_normalisation=False, name=None):
-    """A source network's description of a volume: mean and spread of its maps on the way down.
-
-    Args:
-        filters: Of the source network.
-        batch_normalisation: Of the source network.
-        name: Of the model.
-
-    Returns:
-        Keras model from `(batch, i, j, k, 1)` to `(batch, 2 * sum(filters))`, frozen.
-    """
-    image = keras.Input((None, None, None, 1), name="image")
-    lowest, maps = f"decoder_{len(filters) - 2}", []
-
-    def noted(x, place):
-        if place == lowest or (place.startswith("encoder") and not place.endswith("_pool")):
-            maps.append(x)
-        return x
-
-    segmentation_logits(image, filters, batch_normalisation, noted)
-    model = keras.Model(image, Describe()(maps), name=name)
-    model.trainable = False
-    return model
 
 
 def adapted(source, **layers_added):

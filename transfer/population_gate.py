@@ -4,37 +4,98 @@ import keras
 import numpy as np
 from keras import ops
 
+from nets.segmentation_unet import segmentation_logits
+
 
 @keras.saving.register_keras_serializable(package="kerasmorph")
 class PopulationGate(keras.layers.Layer):
     """1 for volumes that look like the target population, 0 for those that look like the source's.
 
-    A linear discriminant, see `fit_gate`. It decides: a volume of the source is then segmented by the
-    source's network, number for number.
+    A linear discriminant, see `fit_gate`, of what a copy of the source network's encoder sees. It decides: a volume
+    of the source is then segmented by the source's network, number for number. In training, where every volume is
+    of the target, it is open and nothing is computed.
+
+    Args:
+        filters: Of the source network.
+        batch_normalisation: Of the source network.
 
     Call arguments:
-        description: As `describe` gives it.
+        image: Volume.
+        training: Boolean.
 
     Input shape:
-        `(batch, n)`.
+        `(batch, i, j, k, 1)`.
 
     Output shape:
-        The gate, 0 or 1, `(batch, 1)`; and the probability of the target population, `(batch, 1)`.
+        The gate, 0 or 1, `(batch, 1)`.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, filters, batch_normalisation=False, **kwargs):
         super().__init__(**{"dtype": "float32", "trainable": False, **kwargs})
+        self.filters, self.batch_normalisation = list(filters), batch_normalisation
+        self.described = describing_network(filters, batch_normalisation)
 
-    def build(self, description_shape):
-        self.kernel = self.add_weight(name="kernel", shape=(description_shape[-1], 1), initializer="zeros")
+    def build(self, image_shape):
+        self.kernel = self.add_weight(name="kernel", shape=(2 * sum(self.filters), 1), initializer="zeros")
         self.bias = self.add_weight(name="bias", shape=(1,), initializer="zeros")
 
-    def call(self, description):
-        logit = ops.matmul(ops.cast(description, "float32"), self.kernel) + self.bias
-        return ops.cast(logit > 0, "float32"), ops.sigmoid(logit)
+    def decide_by(self, kernel, bias):
+        """Take over what `fit_gate` found.
 
-    def compute_output_shape(self, description_shape):
-        return (description_shape[0], 1), (description_shape[0], 1)
+        Args:
+            kernel: `(n, 1)`.
+            bias: `(1,)`.
+        """
+        self.kernel.assign(kernel)
+        self.bias.assign(bias)
+
+    def probability(self, image):
+        """Of the target population.
+
+        Args:
+            image: `(batch, i, j, k, 1)`.
+
+        Returns:
+            `(batch, 1)`, in [0, 1].
+        """
+        return ops.sigmoid(ops.matmul(self.described(image), self.kernel) + self.bias)
+
+    def call(self, image, training=False):
+        if training:
+            return ops.ones((ops.shape(image)[0], 1), dtype="float32")
+        return ops.cast(self.probability(image) > 0.5, "float32")
+
+    def compute_output_shape(self, image_shape):
+        return image_shape[0], 1
+
+    def get_config(self):
+        return {
+            **super().get_config(), "filters": self.filters, "batch_normalisation": self.batch_normalisation,
+        }  # fmt: skip
+
+
+def describing_network(filters, batch_normalisation=False):
+    """A source network's description of a volume: mean and spread of its maps on the way down.
+
+    Args:
+        filters: Of the source network.
+        batch_normalisation: Of the source network.
+
+    Returns:
+        Keras model from `(batch, i, j, k, 1)` to `(batch, 2 * sum(filters))`, frozen.
+    """
+    image = keras.Input((None, None, None, 1), name="image")
+    lowest, maps = f"decoder_{len(filters) - 2}", []
+
+    def noted(x, place):
+        if place == lowest or (place.startswith("encoder") and not place.endswith("_pool")):
+            maps.append(x)
+        return x
+
+    segmentation_logits(image, filters, batch_normalisation, noted)
+    model = keras.Model(image, Describe()(maps))
+    model.trainable = False
+    return model
 
 
 @keras.saving.register_keras_serializable(package="kerasmorph")

@@ -6,6 +6,7 @@ import keras
 
 from nets.segmentation_unet import SegmentationUNet, convolution_names, copy_weights
 from transfer.adapted_unet import adapted
+from transfer.population_gate import PopulationGate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,8 +127,8 @@ def added_parameters(model):
         model: `AdaptedUNet` or `SegmentationUNet`.
 
     Returns:
-        Count. The gate's second copy of the source's encoder is none: it is the source's.
+        Count. The gate's copy of the source's encoder does not count: it is the source's.
     """
-    return sum(
-        layer.count_params() for layer in model.layers if layer.name.startswith("added_") or layer.name == "gate"
-    )
+    own = sum(layer.count_params() for layer in model.layers if layer.name.startswith("added_"))
+    gates = (layer for layer in model.layers if isinstance(layer, PopulationGate))
+    return own + sum(gate.count_params() - gate.described.count_params() for gate in gates)

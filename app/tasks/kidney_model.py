@@ -13,8 +13,8 @@ from app.training.kidney_contract import KidneyContract
 from app.training.train import load_checkpoint
 from nets.losses.dice import SegmentationLoss
 from nets.segmentation_unet import SegmentationUNet, copy_weights
-from transfer.adapted_unet import AdaptedUNet, describing_network
-from transfer.population_gate import fit_gate
+from transfer.adapted_unet import AdaptedUNet
+from transfer.population_gate import describing_network, fit_gate
 from transfer.strategies import STRATEGIES, adapt_statistics, start
 
 POPULATION = "population.npz"  # of a source network: how its own population looks to it
@@ -107,7 +107,7 @@ def build(config, source, cases, source_folder=None):
         model.standardise(_volumes(cases))
         if "gate" in strategy.added:
             known = _population(source_folder)
-            model.get_layer("gate").set_weights(fit_gate(*known, descriptions(source, cases)))
+            model.get_layer("gate").decide_by(*fit_gate(*known, descriptions(source, cases)))
     return model
 
 
@@ -223,8 +223,7 @@ def adaptation(model, cube):
     if isinstance(model, AdaptedUNet):
         settings, image = model.get_config(), cube[None, ..., None]
         if settings["gate"]:
-            _, opened = model.get_layer("gate")(model.get_layer("described")(image))
-            probability = float(keras.ops.convert_to_numpy(opened)[0, 0])
+            probability = float(keras.ops.convert_to_numpy(model.get_layer("gate").probability(image))[0, 0])
         if settings["geometric"]:
             pose = [round(float(one), 4) for one in keras.ops.convert_to_numpy(model.poses(image))[0]]
     return probability, pose
