@@ -50,6 +50,8 @@ def build_parser():
             _add_fov(task)
         if name == "kidney":
             _add_kidney(task)
+        if name == "template":
+            _add_template(task)
         task.add_argument("--config", required=True, metavar="FILE", help="YAML file of the task")
         task.add_argument(
             "--set",
@@ -102,6 +104,21 @@ def _add_kidney(task):
         "the config's test volumes; predict the masks of files, folders or DICOM series; export a SavedModel",
     )
     _add_files(task)
+
+
+def _add_template(task):
+    task.add_argument(
+        "action",
+        nargs="?",
+        default="train",
+        choices=("build", "train", "evaluate", "predict", "export"),
+        help="build a template; train (default; builds one if none is given) and report; evaluate on the config's "
+        "test volumes; predict masks, transforms, surfaces of files, folders or DICOM series; export a SavedModel",
+    )
+    _add_files(task)
+    task.add_argument(
+        "--points", metavar="FILE", help="CSV x,y,z,inside[,label] (RAS mm, inside 1 or 0) a mask must obey"
+    )
 
 
 def _add_files(task):

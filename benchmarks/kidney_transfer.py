@@ -29,6 +29,7 @@ LAYERS = (2, 5, 8, 11, 14)
 ADAPTED = tuple(name for name in TABLE if name not in ANEW)
 EPOCHS = {"source": 30, "target": 60, "joint": 20}
 TRANSFER_EPOCHS = 40
+RATES = {"fine_tuning": 5e-4, "fixed_convolutions": 5e-4, "first_layers": 5e-4, "last_layers": 5e-4}  # others: config's
 ROUNDS = 7
 THESIS = {
     "source": (0.80, 0.61), "target": (0.57, 0.66), "joint": (0.81, 0.74), "fine_tuning": (0.72, 0.72),
@@ -41,7 +42,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5)
     options = parser.parse_args()
-    settings = {"epochs": EPOCHS, "transfer_epochs": TRANSFER_EPOCHS}
+    settings = {"epochs": EPOCHS, "transfer_epochs": TRANSFER_EPOCHS, "rates": {**RATES, "added": 3e-3}}
     results = ResultsFile("kidney_transfer", settings)
     for seed in range(options.seeds):
         for strategy in TABLE:
@@ -72,8 +73,8 @@ def _run(strategy, seed, **changes):
     settings = {"strategy": strategy, "seed": seed, "output": output, "training.epochs": epochs, **changes}
     if not anew:
         settings["source"] = RUNS / f"source-{seed}"
-        if strategy in ("fine_tuning", "first_layers", "last_layers", "fixed_convolutions"):
-            settings["training.learning_rate"] = 5e-4
+        if strategy in RATES:
+            settings["training.learning_rate"] = RATES[strategy]
     settings["data.phantom"] = None
     settings["data.cohort"] = _cohort()
     words = ["kidney", "train" if anew else "transfer", "--config", str(config)]
@@ -103,7 +104,7 @@ def _epochs(network):
     import keras
 
     from app.data.cube_batches import CubeBatches
-    from app.data.kidney_cohort import load_cases, read_cases, split_cases
+    from app.data.mask_cohort import load_cases, read_cases, split_cases
     from app.tasks.kidney_model import compile_model
     from nets.segmentation_unet import FILTERS, SegmentationUNet
     from transfer.strategies import STRATEGIES, start

@@ -32,7 +32,7 @@ class PartlyFrozen(keras.Model):
 
 @keras.saving.register_keras_serializable(package="kerasmorph")
 class SegmentationUNet(PartlyFrozen):
-    """Logits of one structure: a U-Net of two convolutions a level.
+    """Logits of structures: a U-Net of two convolutions a level.
 
     With four levels 15 convolutions: 8 before the first upsampling and 7 after it; with the default filters 16
     million weights, both as in the thesis.
@@ -42,12 +42,13 @@ class SegmentationUNet(PartlyFrozen):
         filters: Of each level, the lowest last.
         dropout: Share of the feature maps that are dropped after each level (spatial dropout).
         batch_normalisation: Whether every convolution is followed by it.
+        structures: How many are told apart.
 
     Input shape:
         Dict of `image`: `(batch, i, j[, k], 1)`, sizes divisible by `2 ** (levels - 1)`, in [0, 1].
 
     Output shape:
-        `(batch, i, j[, k], 1)`: logits.
+        `(batch, i, j[, k], structures)`: logits.
 
     Raises:
         ValueError: If there are less than two levels.
@@ -60,21 +61,36 @@ class SegmentationUNet(PartlyFrozen):
         - Bertrand, thesis, 2019, section 3.3.1; Cicek et al., 2016; Tompson et al., 2015 (spatial dropout).
     """
 
-    def __init__(self, rank=3, filters=FILTERS, dropout=0.1, batch_normalisation=False, **kwargs):
+    def __init__(self, rank=3, filters=FILTERS, dropout=0.1, batch_normalisation=False, structures=1, **kwargs):
         image = keras.Input((*[None] * rank, 1), name="image")
-        drop = (layers.SpatialDropout2D, layers.SpatialDropout3D)[rank - 2]
-
-        def dropped(x, place):
-            return x if place.endswith("_pool") or not dropout else drop(dropout, name=f"{place}_dropout")(x)
-
-        logits = segmentation_logits(image, filters, batch_normalisation, dropped)
+        between = spatial_dropout(rank, dropout)
+        logits = segmentation_logits(image, filters, batch_normalisation, between, structures)
         super().__init__(inputs={"image": image}, outputs=logits, **kwargs)
         self._config = {
             "rank": rank, "filters": list(filters), "dropout": dropout, "batch_normalisation": batch_normalisation,
+            "structures": structures,
         }  # fmt: skip
 
 
-def segmentation_logits(image, filters, batch_normalisation=False, between=None):
+def spatial_dropout(rank, share):
+    """What is done after the convolutions of each level in training: whole feature maps are dropped.
+
+    Args:
+        rank: 2 or 3.
+        share: Of the maps.
+
+    Returns:
+        Function for `between` of `nets.unet.unet`.
+    """
+    drop = (layers.SpatialDropout2D, layers.SpatialDropout3D)[rank - 2]
+
+    def dropped(x, place):
+        return x if place.endswith("_pool") or not share else drop(share, name=f"{place}_dropout")(x)
+
+    return dropped
+
+
+def segmentation_logits(image, filters, batch_normalisation=False, between=None, structures=1):
     """The graph of a `SegmentationUNet`.
 
     Args:
@@ -82,9 +98,10 @@ def segmentation_logits(image, filters, batch_normalisation=False, between=None)
         filters: Of each level.
         batch_normalisation: Whether every convolution is followed by it.
         between: As in `nets.unet.unet`.
+        structures: How many are told apart.
 
     Returns:
-        Keras tensor `(batch, i, j[, k], 1)`. Layers that have weights bear the names that they have in
+        Keras tensor `(batch, i, j[, k], structures)`. Layers that have weights bear the names that they have in
         every other network of this kind.
 
     Raises:
@@ -104,7 +121,7 @@ def segmentation_logits(image, filters, batch_normalisation=False, between=None)
 
     *widths, lowest = [(width, width) for width in filters]
     features = unet(image, convolve, encoder=widths, decoder=[lowest, *widths[:0:-1]], final=widths[0], between=between)
-    return convolution(1, 1, name="logits")(features)
+    return convolution(structures, 1, name="logits")(features)
 
 
 def convolution_names(model):

@@ -1,1 +1,1 @@
-"""Segmentation by deforming a template; its systems are still to come."""
+"""Segmentation by deforming a template: shapes, poses, local fields, the network and its refinement."""

@@ -37,8 +37,8 @@ class CubeBatches(keras.utils.PyDataset):
         rng = np.random.default_rng([self.seed, self.epoch, step])
         chosen = self._order()[step * self.batch_size : (step + 1) * self.batch_size]
         pairs = [augmented(self.cases[index], self.augmentation, rng) for index in chosen]
-        images, masks = (np.stack(column)[..., None] for column in zip(*pairs, strict=True))
-        return {"image": images}, masks
+        images, masks = (np.stack(column) for column in zip(*pairs, strict=True))
+        return {"image": images[..., None]}, masks
 
     def _order(self):
         rng = np.random.default_rng([self.seed, self.epoch, 2**31])
@@ -57,7 +57,7 @@ def augmented(one, config, rng):
         rng: `numpy.random.Generator`.
 
     Returns:
-        Image and mask, float32, each `(size, size, size)`.
+        Image `(size, size, size)` and mask `(size, size, size, structures)`, float32.
 
     Reference:
         - Bertrand, thesis, 2019, table 4.1.
@@ -72,6 +72,17 @@ def augmented(one, config, rng):
         matrix = Rotation.from_euler("XYZ", turn * [1, -1, 1]).as_matrix() * scale
         centre = (np.array(image.shape) - 1) / 2
         offset = centre + shift - matrix @ centre
-        image, mask = (affine_transform(array, matrix, offset, order=1) for array in (image, mask))
+        image, *parts = (
+            affine_transform(array, matrix, offset, order=1) for array in (image, *np.moveaxis(mask, -1, 0))
+        )
+        mask = np.stack(parts, axis=-1)
     image = np.clip(image, 0, 1) ** np.float32(gain)
     return np.clip(image + np.float32(noise) * grain * (image > 0), 0, 1), mask
+
+
+class TwiceBatches(CubeBatches):
+    """The same for a `TemplateNetwork`, whose mask and whose evidence are both compared with the true mask."""
+
+    def __getitem__(self, step):
+        images, masks = super().__getitem__(step)
+        return images, {"mask": masks, "evidence": masks}

@@ -112,6 +112,38 @@ def export_segmentation(model, contract, base):
     return _export(model, contract, base, endpoints, inputs)
 
 
+def export_template(model, contract, base):
+    """Write a `TemplateNetwork`, or the U-Net it is compared with, as a SavedModel, checked in a fresh process.
+
+    Its signature `segment` takes `image`, `(batch, size, size, size, 1)` in [0, 1] as `app.data.cube` makes it, and
+    gives `logits`, `(batch, size, size, size, structures)`, and of a deformed template `displacement`.
+
+    Args:
+        model: Keras model.
+        contract: `TemplateContract`.
+        base: As for `export_model`.
+
+    Returns:
+        As `export_model`.
+
+    Raises:
+        UserError: If the backend is not TensorFlow.
+        RuntimeError: If the check fails; nothing is left behind then.
+    """
+    import tensorflow as tf
+
+    def segment(image):
+        found = model({"image": image}, training=False)
+        if not isinstance(found, dict):
+            return {"logits": found}
+        return {"logits": found["mask"], "displacement": found["displacement"]}
+
+    shape = (contract.size,) * 3
+    endpoints = {"segment": (segment, [tf.TensorSpec((None, *shape, 1), tf.float32, name="image")])}
+    inputs = {"image": np.random.default_rng(0).random((2, *shape, 1), dtype="float32")}
+    return _export(model, contract, base, endpoints, inputs)
+
+
 def _export(model, contract, base, endpoints, inputs):
     import keras
 

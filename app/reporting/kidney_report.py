@@ -3,7 +3,7 @@
 import numpy as np
 
 from app.config import config_text
-from app.data.kidney_cohort import read_mask
+from app.data.mask_cohort import read_mask
 from app.data.volumes import read_volume
 from app.files import write_csv, write_json
 from app.progress import progress
@@ -126,4 +126,4 @@ def slices_figure(segment, case, labels=None):
 
 def _segmented(segment, case, labels):
     image = read_volume(case.image)
-    return image, read_mask(case, image, labels).array > 0, segment(image)
+    return image, read_mask(case, image, labels and [labels])[..., 0], segment(image)

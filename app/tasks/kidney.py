@@ -6,7 +6,7 @@ import numpy as np
 
 from app.config import config_text
 from app.data.cohort import csv_rows
-from app.data.kidney_cohort import load_cases, read_cases, split_cases
+from app.data.mask_cohort import cohort_path, load_cases, read_cases, split_cases, split_rows
 from app.errors import UserError
 from app.files import write_csv
 from app.quiet import import_keras
@@ -49,7 +49,7 @@ def run(config, dry_run=False, action="train", inputs=(), to=None):
     if dry_run:
         return _describe(config)
     parts = _parts(config, config.output / "phantoms")
-    rows = _split_rows(parts)
+    rows = split_rows(parts)
     check_split(folder, rows)
     _check_source(config, parts)
     loaded = _loaded(config, parts)
@@ -60,12 +60,7 @@ def run(config, dry_run=False, action="train", inputs=(), to=None):
 
 
 def _parts(config, phantoms):
-    if config.data.phantom is None:
-        path = config.data.cohort
-    else:
-        from app.data.phantoms.kidneys import write_kidneys
-
-        path = write_kidneys(phantoms, config.data.phantom)
+    path = cohort_path(config.data, phantoms)
     parts = split_cases(read_cases(path), config.data.split, config.seed)
     wanted = TRAINED_ON.get(config.strategy, ("target",))
     for name in ("train", "validate"):
@@ -91,16 +86,8 @@ def _loaded(config, parts):
     """The volumes to train on and to validate with, read together: all that is wrong is said at once."""
     everything = [one for name in ("train", "validate") for one in parts[name]]
     data = config.data
-    cubes = {one.case: one for one in load_cases(everything, data.size, data.spacing_mm, data.labels)}
+    cubes = {one.case: one for one in load_cases(everything, data.size, data.spacing_mm, data.labels and [data.labels])}
     return {name: [cubes[one] for one in parts[name]] for name in ("train", "validate")}
-
-
-def _split_rows(parts):
-    return [
-        {"part": name, "subject": one.subject, "population": one.population, "image": one.image.name}
-        for name in parts
-        for one in parts[name]
-    ]
 
 
 def _check_source(config, parts):
@@ -180,7 +167,7 @@ def _evaluate(config, folder, to, dry_run):
     if dry_run:
         return print(f"would evaluate the test volumes of {folder.path / SPLIT} into {to}; nothing was written")
     parts = _parts(config, config.output / "phantoms")
-    check_split(folder, _split_rows(parts))
+    check_split(folder, split_rows(parts))
     to.mkdir(parents=True, exist_ok=True)
     summary = write_evaluation(
         to, contract, lambda volume: segment(model, contract, volume), parts["test"], config.data.labels

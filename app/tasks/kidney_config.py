@@ -10,8 +10,8 @@ from app.data.cohort import SplitConfig
 from app.data.phantoms.kidneys import KidneysConfig
 
 
-class KidneyDataConfig(Config):
-    """Where the volumes are, and the cube on which the network sees them; defaults are the thesis'."""
+class CubeDataConfig(Config):
+    """Where the volumes are, and the cube on which a network sees them; defaults are the thesis'."""
 
     cohort: Path | None = None
     phantom: KidneysConfig | None = None
@@ -19,13 +19,18 @@ class KidneyDataConfig(Config):
     spacing_mm: float = pydantic.Field(4.0, gt=0)
     labels: list[pydantic.PositiveInt] | None = None
     split: SplitConfig = SplitConfig(train=0.8, validate=0.0, test=0.2)
-    target_examples: int | None = pydantic.Field(None, ge=1)
 
     @pydantic.model_validator(mode="after")
     def _one_source(self):
         if (self.cohort is None) == (self.phantom is None):
             raise ValueError("give one of cohort and phantom")
         return self
+
+
+class KidneyDataConfig(CubeDataConfig):
+    """The same, and how many volumes of the target population are trained on; None for all."""
+
+    target_examples: int | None = pydantic.Field(None, ge=1)
 
 
 class SegmentationNetworkConfig(Config):

@@ -165,7 +165,7 @@ def dice_of(model, cases):
         Float.
     """
     found = [logits_of(model, one.image) > 0 for one in cases]
-    pairs = zip(found, (one.mask for one in cases), strict=True)
+    pairs = zip(found, (one.mask[..., 0] for one in cases), strict=True)
     return float(np.mean([2 * np.sum(a & b) / max(a.sum() + b.sum(), 1) for a, b in pairs]))
 
 

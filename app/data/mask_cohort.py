@@ -32,13 +32,30 @@ class CubeCase:
         case: `Case`.
         grid: `CubeGrid`.
         image: `(size, size, size)`, float16 in [0, 1].
-        mask: Of the same shape, bool.
+        mask: `(size, size, size, structures)`, bool.
     """
 
     case: Case
     grid: CubeGrid
     image: np.ndarray
     mask: np.ndarray
+
+
+def cohort_path(data, phantoms):
+    """The cohort of a config: its file, or that of phantoms which are simulated now.
+
+    Args:
+        data: `CubeDataConfig`.
+        phantoms: Folder to simulate into.
+
+    Returns:
+        Path of a CSV for `read_cases`.
+    """
+    if data.phantom is None:
+        return data.cohort
+    from app.data.phantoms.kidneys import write_kidneys
+
+    return write_kidneys(phantoms, data.phantom)
 
 
 def read_cases(path):
@@ -95,14 +112,31 @@ def split_cases(cases, split, seed):
     return parts
 
 
-def load_cases(cases, size, spacing_mm, labels=None):
+def split_rows(parts):
+    """Who was dealt where, for a run's `split.csv`.
+
+    Args:
+        parts: As `split_cases` returns them.
+
+    Returns:
+        List of dicts of strings.
+    """
+    return [
+        {"part": name, "subject": one.subject, "population": one.population, "image": one.image.name}
+        for name in parts
+        for one in parts[name]
+    ]
+
+
+def load_cases(cases, size, spacing_mm, structures=None):
     """Read cases onto their cubes; all that is wrong with any is listed.
 
     Args:
         cases: List of `Case`.
         size: Voxels along each axis of a cube.
         spacing_mm: Of a cube.
-        labels: Values of the mask that count; None for 1 alone, and nothing but 0 and 1 may be there.
+        structures: For each structure the values of the mask that count; None for one structure of value 1, and
+            nothing but 0 and 1 may be there.
 
     Returns:
         List of `CubeCase`.
@@ -113,27 +147,28 @@ def load_cases(cases, size, spacing_mm, labels=None):
 
     def read(case):
         image = read_volume(case.image)
-        mask = read_mask(case, image, labels)
+        mask = read_mask(case, image, structures)
         grid = cube_grid(image, size, spacing_mm)
         cube = unit_range(to_cube(image, grid)).astype("float16")
-        return CubeCase(case, grid, cube, to_cube(mask, grid) > 0.5)
+        parts = [to_cube(Volume(part, image.affine, image.header), grid) > 0.5 for part in np.moveaxis(mask, -1, 0)]
+        return CubeCase(case, grid, cube, np.stack(parts, axis=-1))
 
     return read_all(cases, read, lambda case: [case.image, case.mask])
 
 
-def read_mask(case, image, labels=None):
+def read_mask(case, image, structures=None):
     """The mask of a case.
 
     Args:
         case: `Case`.
         image: Its `Volume`.
-        labels: As for `load_cases`.
+        structures: As for `load_cases`.
 
     Returns:
-        `Volume`, float32 of 0 and 1.
+        `(i, j, k, structures)`, bool.
 
     Raises:
-        UserError: If it does not lie on the image's grid, holds other values, or is empty.
+        UserError: If it does not lie on the image's grid, holds other values, or a structure is not there.
     """
     mask = read_volume(case.mask)
     if not mask.same_grid(image):
@@ -142,10 +177,14 @@ def read_mask(case, image, labels=None):
             "mask onto the image's grid"
         )
     values = np.unique(mask.array)
-    if labels is None and not np.all(np.isin(values, (0, 1))):
+    if structures is None and not np.all(np.isin(values, (0, 1))):
         found = ", ".join(f"{value:g}" for value in values[:6])
         raise UserError(f"{case.mask}: values {found}; expected 0 and 1, or name those that count in data.labels")
-    inside = np.isin(mask.array, [1] if labels is None else labels)
+    inside = np.stack([np.isin(mask.array, one) for one in structures or [[1]]], axis=-1)
     if not inside.any():
         raise UserError(f"{case.mask}: nothing is marked; correct the mask or remove the line")
-    return Volume(inside.astype("float32"), mask.affine, mask.header)
+    for one, there in zip(structures or [[1]], inside.any(axis=(0, 1, 2)), strict=True):
+        if not there:
+            named = ", ".join(map(str, one))
+            raise UserError(f"{case.mask}: nothing has the label {named}; correct data.labels or remove the line")
+    return inside

@@ -1,0 +1,96 @@
+"""A user's points that a mask must hold, or must not."""
+
+import dataclasses
+
+import numpy as np
+
+from app.data.cohort import csv_rows
+from app.errors import UserError, list_problems
+
+
+@dataclasses.dataclass(frozen=True)
+class Points:
+    """Points in space.
+
+    Args:
+        places: `(n, 3)`, RAS millimetres.
+        inside: `(n,)`, bool.
+        structures: `(n,)`: index of the structure it must be inside of; points outside count for all.
+    """
+
+    places: np.ndarray
+    inside: np.ndarray
+    structures: np.ndarray
+
+
+def read_points(path, labels):
+    """Read a user's points.
+
+    Args:
+        path: CSV of `x, y, z, inside[, label]`: RAS millimetres, 1 or 0.
+        labels: Labels of the structures; the column may be left out if there is one.
+
+    Returns:
+        `Points`.
+
+    Raises:
+        UserError: If the file is missing or empty, or a line is wrong.
+    """
+    rows = csv_rows(path, ("x", "y", "z", "inside"))
+    if not rows:
+        raise UserError(f"{path}: no points; add a line 'x,y,z,inside' a point")
+    problems, places, inside, structures = [], [], [], []
+    for number, row in enumerate(rows, 2):
+        try:
+            place = [float(row[name]) for name in ("x", "y", "z")]
+        except (TypeError, ValueError):
+            place = [np.nan] * 3
+        if not np.all(np.isfinite(place)):
+            problems.append(f"{path}, line {number}: x, y, z must be numbers, in RAS millimetres")
+        if row["inside"] not in ("0", "1"):
+            problems.append(f"{path}, line {number}: inside must be 1 or 0; it is '{row['inside']}'")
+        label = row.get("label") or str(labels[0])
+        if len(labels) > 1 and row["inside"] == "1" and not row.get("label"):
+            problems.append(f"{path}, line {number}: label is missing; the template has {_named(labels)}")
+        elif label not in map(str, labels):
+            problems.append(f"{path}, line {number}: label '{label}' is not the template's; it has {_named(labels)}")
+        else:
+            structures.append([str(one) for one in labels].index(label))
+        places.append(place)
+        inside.append(row["inside"] == "1")
+    list_problems(problems)
+    return Points(np.array(places), np.array(inside), np.array(structures))
+
+
+def check_points(path, points, volume, near_mm):
+    """See that points lie in a volume and do not contradict each other.
+
+    Args:
+        path: Their file, for the message.
+        points: `Points`.
+        volume: `Volume`.
+        near_mm: Within this distance two points cannot be told apart.
+
+    Raises:
+        UserError: Listing every point that is wrong.
+    """
+    voxels = np.linalg.solve(volume.affine[:3, :3], (points.places - volume.affine[:3, 3]).T).T
+    outside = np.any((voxels < -0.5) | (voxels > np.array(volume.array.shape[:3]) - 0.5), axis=1)
+    problems = [
+        f"{path}, line {index + 2}: the point lies outside of the volume; give RAS millimetres of this volume's space"
+        for index in np.flatnonzero(outside)
+    ]
+    for index in range(len(points.places)):
+        for other in range(index):
+            kind = [(points.inside[one], points.structures[one] * points.inside[one]) for one in (index, other)]
+            distance = np.linalg.norm(points.places[index] - points.places[other])
+            if kind[0] != kind[1] and distance < near_mm:
+                problems.append(
+                    f"{path}, lines {other + 2} and {index + 2}: they contradict each other, {distance:.1f} mm apart "
+                    f"where the network sees {near_mm:g} mm; remove one"
+                )
+    list_problems(problems)
+
+
+def _named(labels):
+    return ", ".join(map(str, labels))

@@ -1,0 +1,261 @@
+"""Task `template`: segment by deforming a template."""
+
+from pathlib import Path
+
+import numpy as np
+
+from app.config import config_text
+from app.data.mask_cohort import cohort_path, load_cases, read_cases, split_cases, split_rows
+from app.data.template_file import read_template, write_template
+from app.errors import UserError, list_problems
+from app.files import write_csv
+from app.progress import progress
+from app.quiet import import_keras
+from app.tasks.template_config import TemplateConfig
+from app.training.run_folder import RunFolder, log
+from app.training.split_file import SPLIT, check_split
+
+CONFIG = TemplateConfig
+FREE_KEYS = ("refinement_steps", "largest_component", "surface")
+TEMPLATE = "template.nii.gz"
+
+
+def run(config, dry_run=False, action="train", inputs=(), to=None, points=None):
+    """Build a template; train a network that deforms it, and report; or apply that.
+
+    Args:
+        config: `TemplateConfig`.
+        dry_run: Check and print only.
+        action: "build" a template from training masks; "train"; "evaluate" on the test volumes of the config's cohort;
+            "predict" files, folders or DICOM series; "export" a SavedModel.
+        inputs: Paths to predict.
+        to: Folder for predictions, evaluation, export or the template; by default within the output.
+        points: CSV of points that the mask of one volume must obey.
+
+    Raises:
+        UserError: If anything about config, data or folder is wrong, or a mask of the report breaks a guarantee.
+    """
+    folder = RunFolder(config.output)
+    if points is not None and action != "predict":
+        raise UserError(f"--points: for 'template predict' only, not for '{action}'")
+    if action == "predict":
+        from app.tasks.template_predict import predict
+
+        return predict(folder, config, inputs, Path(to) if to else folder.path / "predictions", points, dry_run)
+    if action == "export":
+        return _export(folder, Path(to) if to else folder.path / "export", dry_run)
+    if action == "evaluate":
+        return _evaluate(config, folder, Path(to) if to else folder.path / "evaluation", dry_run)
+    if action == "build":
+        return _build(config, Path(to) if to else folder.path / "template", dry_run)
+    folder.check(config, FREE_KEYS)
+    if dry_run:
+        return _describe(config)
+    parts = _parts(config, config.output / "phantoms")
+    check_split(folder, split_rows(parts))
+    loaded = _loaded(config, parts, ("train", "validate"))
+    kept = folder.path / TEMPLATE
+    if kept.is_file():
+        template = read_template(kept, config.data.size, config.data.spacing_mm)
+    else:
+        template = _template(config, loaded["train"])
+    folder.open(config)
+    write_csv(folder.path / SPLIT, split_rows(parts))
+    if not kept.is_file():
+        write_template(kept, template)
+    log(
+        f"{len(loaded['train'])} volumes to train on, {len(parts['test'])} to test; template: "
+        f"{len(template.distances)} of {'; '.join(map(str, template.topologies))}; output in {folder.path}"
+    )
+    return _train_and_report(config, folder, template, loaded, parts["test"])
+
+
+def _parts(config, phantoms):
+    path = cohort_path(config.data, phantoms)
+    parts = split_cases(read_cases(path), config.data.split, config.seed)
+    for name, wanted in (("train", "to train on"), ("test", "for the test")):
+        if not parts[name]:
+            raise UserError(f"{path}: no volume is left {wanted}; change data.split or add subjects")
+    return parts
+
+
+def _structures(config):
+    return config.data.labels and [[one] for one in config.data.labels]
+
+
+def _loaded(config, parts, names):
+    everything = [one for name in names for one in parts[name]]
+    cubes = load_cases(everything, config.data.size, config.data.spacing_mm, _structures(config))
+    by_case = {one.case: one for one in cubes}
+    return {name: [by_case[one] for one in parts[name]] for name in names}
+
+
+def _template(config, train):
+    """Read, or built from some training volumes; refused where it has several parts that nobody allowed."""
+    shape, data = config.template, config.data
+    labels = tuple(data.labels or (1,))
+    if shape.file is not None:
+        template = read_template(shape.file, data.size, data.spacing_mm)
+        if template.labels != labels:
+            raise UserError(
+                f"{shape.file}: has the labels {', '.join(map(str, template.labels))}, the config has "
+                f"{', '.join(map(str, labels))}; set data.labels to the template's, or build it anew"
+            )
+        named = str(shape.file)
+    elif shape.kind == "mask":
+        template, named = _from_mask(config, labels), str(shape.mask)
+    else:
+        template, named = _from_cohort(config, train, labels)
+    problems = []
+    if not shape.allow_parts:
+        for value, found in zip(labels, template.topologies, strict=False):
+            if (found.components, found.tunnels, found.cavities) != (1, 0, 0):
+                problems.append(
+                    f"{named}: as a template label {value} has {found}, and every mask would have them; correct it, "
+                    "choose another template.kind, or allow it with template.allow_parts=true"
+                )
+    list_problems(problems)
+    return template
+
+
+def _from_cohort(config, train, labels):
+    from segmentation.template import mean_template, subject_template
+
+    shape, spacing = config.template, config.data.spacing_mm
+    order = np.random.default_rng(config.seed).permutation(len(train))[: shape.subjects]
+    masks = [train[index].mask for index in sorted(order)]
+    if shape.kind == "subject":
+        template, chosen = subject_template(masks, spacing, labels)
+        return template, str(train[sorted(order)[chosen]].case.mask)
+    members = shape.members if shape.kind == "bank" else 1
+    if len(masks) < members:
+        raise UserError(f"template.members: {members} templates from {len(masks)} masks; lower it or add subjects")
+
+    def shown(shapes):
+        return progress(shapes, "aligning shapes")
+
+    template = mean_template(masks, spacing, labels, members, report=shown, seed=config.seed)
+    return template, f"the mean of {len(masks)} masks"
+
+
+def _from_mask(config, labels):
+    from app.data.cube import cube_grid, to_cube
+    from app.data.volumes import Volume, read_volume
+    from segmentation.template import subject_template
+
+    path, data = config.template.mask, config.data
+    volume = read_volume(path)
+    parts = [np.isin(volume.array, [one]) for one in labels]
+    for value, part in zip(labels, parts, strict=True):
+        if not part.any():
+            raise UserError(f"{path}: nothing has the label {value}; an empty mask is no template")
+    try:
+        grid = cube_grid(Volume(np.any(parts, axis=0).astype("uint8"), volume.affine), data.size, data.spacing_mm)
+    except UserError as error:
+        raise UserError(error.told_of(path)) from None
+    cubes = [to_cube(Volume(part.astype("float32"), volume.affine), grid) > 0.5 for part in parts]
+    if not all(cube.any() for cube in cubes):
+        raise UserError(f"{path}: smaller than a voxel of {data.spacing_mm:g} mm; lower data.spacing_mm")
+    return subject_template([np.stack(cubes, axis=-1)], data.spacing_mm, labels)[0]
+
+
+def _build(config, to, dry_run):
+    parts = {"train": []}
+    if config.template.kind != "mask":
+        parts = _parts(config, None if dry_run and config.data.phantom else to / "phantoms")
+    if dry_run:
+        return print(f"would build a template from {len(parts['train'])} masks into {to}; nothing was written")
+    template = _template(config, _loaded(config, parts, ("train",))["train"])
+    write_template(to / TEMPLATE, template)
+    voxels = [int(np.sum(one > 0)) for one in np.moveaxis(template.distances[0], -1, 0)]
+    millilitres = ", ".join(f"{one * template.spacing_mm**3 / 1000:.1f} ml" for one in voxels)
+    print(f"{to / TEMPLATE}: {len(template.distances)} templates, {millilitres}; {template.topologies[0]}")
+
+
+def _train_and_report(config, folder, template, loaded, test):
+    keras = import_keras()
+
+    from app.data.cube_batches import CubeBatches, TwiceBatches
+    from app.reporting.template_report import write_report
+    from app.tasks.template_model import Segmenter, build, compile_model, dice_of
+    from app.training.callbacks import save_model
+    from app.training.template_contract import TemplateContract
+    from app.training.train import train
+
+    keras.utils.set_random_seed(config.seed)
+    deforming = config.network.transform != "none"
+    kind = TwiceBatches if deforming else CubeBatches
+
+    def batches(first_epoch):
+        return kind(loaded["train"], config.training.batch_size, config.seed, config.augmentation, first_epoch)
+
+    measure = (lambda model: {"validation_dice": dice_of(model, loaded["validate"])}) if loaded["validate"] else None
+    model, history = train(
+        build=lambda: build(config, template),
+        pairs=batches,
+        config=config.training,
+        folder=folder,
+        measure=measure,
+        compile_model=lambda model: compile_model(config, model, len(batches(0))),
+    )
+    save_model(model, folder.model)
+    contract = TemplateContract(
+        config.data.size, config.data.spacing_mm, template.labels, config.network.transform,
+        config.network.diffeomorphic, template.topologies, config.data.phantom is not None,
+    )  # fmt: skip
+    contract.write(folder.contract)
+    log("evaluating on the test volumes")
+    segment = Segmenter(model, contract, config.refinement_steps, config.largest_component)
+    path, broken = write_report(config, folder, contract, model.count_params(), segment, test, history)
+    log(f"report: {path}")
+    list_problems(broken)
+
+
+def _evaluate(config, folder, to, dry_run):
+    import_keras()
+
+    from app.reporting.template_report import write_evaluation
+    from app.tasks.template_model import Segmenter, load_template_network
+
+    model, contract = load_template_network(folder)
+    folder.check(config, FREE_KEYS)
+    if dry_run:
+        return print(f"would evaluate the test volumes of {folder.path / SPLIT} into {to}; nothing was written")
+    parts = _parts(config, config.output / "phantoms")
+    check_split(folder, split_rows(parts))
+    segment = Segmenter(model, contract, config.refinement_steps, config.largest_component)
+    summary, broken = write_evaluation(to, contract, segment, parts["test"], _structures(config))
+    for population, found in summary.items():
+        print(f"{population}: Dice {found['dice']:.3f} ({found['volumes']} volumes); {to}")
+    list_problems(broken)
+
+
+def _export(folder, to, dry_run):
+    import_keras()
+
+    from app.export.saved_model import export_template
+    from app.tasks.template_model import load_template_network
+
+    model, contract = load_template_network(folder)
+    if dry_run:
+        return print(f"would write a SavedModel into {to}; nothing was written")
+    path, difference = export_template(model, contract, to)
+    print(f"{path}: signature 'segment', cubes to masks; largest difference in a fresh process {difference:.1e}")
+
+
+def _describe(config):
+    import_keras()
+
+    from app.tuning.model_size import model_size
+    from nets.segmentation_unet import SegmentationUNet
+
+    if config.data.phantom is None:
+        parts = _parts(config, None)
+        loaded = _loaded(config, parts, ("train", "validate"))
+        print(", ".join(f"{name}: {len(found)} volumes" for name, found in loaded.items()))
+        print(f"template: {_template(config, loaded['train']).topologies[0]}")
+    print(config_text(config))
+    settings = config.network.model_dump(include={"filters", "dropout", "batch_normalisation"})
+    weights, _ = model_size(lambda: SegmentationUNet(**settings))
+    print(f"U-Net: {weights:,} weights")
+    print("dry run: nothing was written")

@@ -1,0 +1,230 @@
+"""The networks of the task `template`: built, loaded, applied."""
+
+import dataclasses
+
+import keras
+import numpy as np
+from scipy.ndimage import label
+
+from app.data.cube import CubeGrid, cube_grid, from_cube, to_cube, unit_range
+from app.errors import UserError
+from app.training.template_contract import TemplateContract
+from app.training.train import load_checkpoint
+from nets.losses.dice import SegmentationLoss
+from nets.ops.jacobian import jacobian_determinant
+from nets.segmentation_unet import SegmentationUNet
+from segmentation.deform import SHARPNESS, deform
+from segmentation.refine import Refinement
+from segmentation.template import labelled, shape_topologies
+from segmentation.template_network import TemplateNetwork
+
+HALVINGS = (1.0, 0.7, 0.5, 0.25, 0.0)  # of the local field, until a mask has the template's topology
+
+
+@dataclasses.dataclass(frozen=True)
+class TemplateSegmentation:
+    """What a network makes of a volume.
+
+    Args:
+        mask: Labels on the volume's grid, uint16.
+        distances: On the cube, `(size, size, size, structures)`: positive inside, in voxels; of a U-Net logits.
+        topologies: Of the mask's structures and, of several, of all together.
+        right: Whether these are the template's.
+        displacement: On the cube, in voxels, from the image to the template; None of a U-Net.
+        folding: Voxels of the cube where it folds; None of a U-Net.
+        pose: Translations in voxels, angles in degrees, scales of the template; None without.
+        local_share: How much of the local field was kept: 1, or less where all of it would have broken the topology.
+        points_met: Of a user's points, how many; None without points.
+        grid: `CubeGrid`.
+    """
+
+    mask: np.ndarray
+    distances: np.ndarray
+    topologies: tuple
+    right: bool
+    displacement: np.ndarray | None
+    folding: int | None
+    pose: tuple | None
+    local_share: float
+    points_met: int | None
+    grid: CubeGrid
+
+
+def load_template_network(folder):
+    """A trained network and its contract.
+
+    Args:
+        folder: `RunFolder`.
+
+    Returns:
+        `TemplateNetwork` or `SegmentationUNet`, and `TemplateContract`.
+
+    Raises:
+        UserError: If nothing was trained there, or a file is damaged.
+    """
+    if not folder.model.is_file():
+        raise UserError(f"{folder.model}: no trained model; run 'python main.py template --config FILE' first")
+    return load_checkpoint(folder.model), TemplateContract.read(folder.contract)
+
+
+def build(config, template):
+    """The network of a config.
+
+    Args:
+        config: `TemplateConfig`.
+        template: `Template`.
+
+    Returns:
+        Keras model, not compiled.
+    """
+    network = config.network
+    unet = {
+        "filters": network.filters, "dropout": network.dropout, "batch_normalisation": network.batch_normalisation,
+        "structures": len(template.labels),
+    }  # fmt: skip
+    if network.transform == "none":
+        return SegmentationUNet(**unet)
+    model = TemplateNetwork(
+        size=config.data.size, members=len(template.distances), learned=config.template.kind == "learned",
+        transform=network.transform, diffeomorphic=network.diffeomorphic, local_weight=network.local_weight,
+        volume_weight=network.volume_weight, **unet,
+    )  # fmt: skip
+    model.take_template(template)
+    return model
+
+
+def compile_model(config, model, steps):
+    """Give a network its losses, and Adam with a cosine decay.
+
+    Args:
+        config: `TemplateConfig`.
+        model: Keras model.
+        steps: Batches an epoch.
+    """
+    rate = config.training.learning_rate
+    if config.training.decay:
+        rate = keras.optimizers.schedules.CosineDecay(rate, config.training.epochs * steps, alpha=0.02)
+    loss = SegmentationLoss()
+    if isinstance(model, TemplateNetwork):
+        loss = {"mask": SegmentationLoss(), "evidence": SegmentationLoss()}
+    model.compile(keras.optimizers.Adam(rate), loss, jit_compile=keras.backend.backend() == "jax")
+
+
+def dice_of(model, cases):
+    """Mean Dice of structures on their cubes.
+
+    Args:
+        model: Keras model.
+        cases: List of `CubeCase`.
+
+    Returns:
+        Float.
+    """
+    found = []
+    for one in cases:
+        mask = _found(model, one.image)["mask"][0] > 0
+        both = 2 * np.sum(mask & one.mask, axis=(0, 1, 2))
+        found.append(np.mean(both / np.maximum(np.sum(mask, axis=(0, 1, 2)) + np.sum(one.mask, axis=(0, 1, 2)), 1)))
+    return float(np.mean(found))
+
+
+class Segmenter:
+    """Applies a network to volumes.
+
+    Args:
+        model: Keras model.
+        contract: `TemplateContract`.
+        refinement_steps: At test time, see `segmentation.refine`.
+        largest_component: Whether of a U-Net's mask only the largest part of each structure is kept.
+    """
+
+    def __init__(self, model, contract, refinement_steps=0, largest_component=False):
+        self.model, self.contract = model, contract
+        self.refinement_steps, self.largest_component = refinement_steps, largest_component
+        self.refinement = Refinement(model) if isinstance(model, TemplateNetwork) else None
+
+    def __call__(self, volume, points=None):
+        """Segment a volume.
+
+        Args:
+            volume: `Volume`.
+            points: `Points` that the mask must obey, or None.
+
+        Returns:
+            `TemplateSegmentation`.
+
+        Raises:
+            UserError: If the volume cannot be brought to the network's cube, or points are given to a U-Net.
+        """
+        contract = self.contract
+        grid = cube_grid(volume, contract.size, contract.spacing_mm)
+        found = _found(self.model, unit_range(to_cube(volume, grid)))
+        if self.refinement is None:
+            if points is not None:
+                raise UserError(
+                    "points: this run's network is a U-Net (network.transform none), which cannot obey them"
+                )
+            mask = self._mask(found["mask"][0], grid, volume, outside=-10.0)
+            shapes = _shapes(mask, contract.labels)
+            right = shapes == contract.topologies
+            return TemplateSegmentation(mask, found["mask"][0], shapes, right, None, None, None, 1.0, None, grid)
+        distances = self._template(found["shares"])
+        unmet = None
+        if points is not None or self.refinement_steps:
+            places, signs = _on_cube(points, grid, len(contract.labels)) if points is not None else (None, None)
+            refined = self.refinement(found, distances, places, signs, self.refinement_steps)
+            found |= {"parameters": refined.parameters, "velocity": refined.velocity}
+            unmet = refined.unmet if points is not None else None
+        return self._admissible(found, distances, volume, grid, unmet)
+
+    def _template(self, shares):
+        return keras.ops.convert_to_numpy(self.model.get_layer("template")(shares))
+
+    def _admissible(self, found, distances, volume, grid, unmet):
+        parameters, velocity = found.get("parameters"), found.get("velocity")
+        for share in HALVINGS if velocity is not None else (1.0,):
+            bent = None if velocity is None else np.float32(share) * velocity
+            moved, total, _ = deform(distances, parameters, bent, self.contract.diffeomorphic)
+            moved, total = (keras.ops.convert_to_numpy(one) for one in (moved, total))
+            mask = self._mask(moved[0], grid, volume, outside=-SHARPNESS * self.contract.size)
+            shapes = _shapes(mask, self.contract.labels)
+            if shapes == self.contract.topologies:
+                break
+        folding = int(np.sum(keras.ops.convert_to_numpy(jacobian_determinant(total)) <= 0))
+        pose = None if parameters is None else tuple(float(one) for one in parameters[0])
+        met = None if unmet is None else int(np.sum(~unmet))
+        right = shapes == self.contract.topologies
+        return TemplateSegmentation(mask, moved[0], shapes, right, total[0], folding, pose, share, met, grid)
+
+    def _mask(self, values, grid, volume, outside):
+        parts = [from_cube(part, grid, volume, outside) for part in np.moveaxis(values, -1, 0)]
+        if self.largest_component:
+            parts = [_largest(part) for part in parts]
+        return labelled(np.stack(parts, axis=-1), self.contract.labels)
+
+
+def _found(model, image):
+    answer = model.predict_on_batch({"image": np.asarray(image, "float32")[None, ..., None]})
+    answer = answer if isinstance(answer, dict) else {"mask": answer}
+    return {name: keras.ops.convert_to_numpy(one) for name, one in answer.items()}
+
+
+def _shapes(mask, labels):
+    return shape_topologies(np.stack([mask == one for one in labels], axis=-1))
+
+
+def _largest(values):
+    parts, count = label(values > 0)
+    if count < 2:
+        return values
+    return np.where(parts == 1 + np.bincount(parts.ravel())[1:].argmax(), values, np.minimum(values, -1.0))
+
+
+def _on_cube(points, grid, structures):
+    places = np.linalg.solve(grid.affine[:3, :3], (points.places - grid.affine[:3, 3]).T).T
+    signs = -np.ones((len(places), structures), "float32")
+    for index, (inside, structure) in enumerate(zip(points.inside, points.structures, strict=True)):
+        if inside:
+            signs[index] = 0.0
+            signs[index, structure] = 1.0
+    return places.astype("float32"), signs

@@ -1,0 +1,109 @@
+"""Masks, transforms and surfaces of files, folders and DICOM series."""
+
+import numpy as np
+
+from app.data.cube import from_cube
+from app.data.points import check_points, read_points
+from app.data.surfaces import SUFFIX, WRITERS, surface
+from app.data.template_file import template_affine
+from app.data.volumes import Volume, write_volume
+from app.data.warps import write_displacement
+from app.errors import UserError
+from app.files import write_json
+from app.quiet import import_keras
+from app.tasks.predict_volumes import predict_volumes
+
+
+def predict(folder, config, inputs, to, points=None, dry_run=False):
+    """Segment volumes with a trained network.
+
+    Each volume gets on its own grid `NAME_mask.nii.gz` and, of a deformed template, `NAME_displacement.nii.gz` (ITK
+    convention: it warps the run's `template.nii.gz` onto the volume); `NAME.json`; a surface a structure. `volumes.csv`
+    has a line a volume. What cannot be read is listed at the end, and the rest is done all the same.
+
+    Args:
+        folder: `RunFolder` of the training.
+        config: `TemplateConfig`, for refinement, surface and largest component.
+        inputs: Files; folders of files or of DICOM series.
+        to: Folder for the results.
+        points: CSV of points that the mask of one volume must obey, or None.
+        dry_run: List only.
+
+    Raises:
+        UserError: If nothing was trained, nothing is found, points contradict each other or cannot all be met, or some
+            volumes could not be segmented.
+    """
+    if points is not None and len(inputs) != 1:
+        raise UserError("--points: they lie in one volume; give one --input")
+
+    def load():
+        import_keras()
+
+        from app.tasks.template_model import Segmenter, load_template_network
+
+        model, contract = load_template_network(folder)
+        given = read_points(points, contract.labels) if points is not None else None
+        segment = Segmenter(model, contract, config.refinement_steps, config.largest_component)
+        return lambda one: _segment(one, segment, contract, config.surface, (points, given), to)
+
+    predict_volumes("template", inputs, load, to, "volumes.csv", "segmented", dry_run)
+
+
+def _segment(one, segment, contract, wanted, points, to):
+    volume = one.volume()
+    path, given = points
+    if given is not None:
+        check_points(path, given, volume, contract.spacing_mm)
+    found = segment(volume, given)
+    write_volume(to / f"{one.name}_mask.nii.gz", Volume(found.mask, volume.affine))
+    if found.displacement is not None:
+        field = to_template(found, volume, contract)
+        write_displacement(to / f"{one.name}_displacement.nii.gz", field, volume.affine)
+    if wanted != "none":
+        for index, label in enumerate(contract.labels):
+            distances = found.distances[..., index]
+            if distances.max() > 0 > distances.min():
+                name = one.name if len(contract.labels) == 1 else f"{one.name}_{label}"
+                WRITERS[wanted](to / f"{name}{SUFFIX[wanted]}", *surface(distances, found.grid.affine))
+    voxel_ml = abs(np.linalg.det(volume.affine[:3, :3])) / 1000
+    row = {
+        "volume": one.name, "image": str(one.path), "simulated_training": contract.simulated,
+        **{f"volume_ml_{label}": round(float(np.sum(found.mask == label) * voxel_ml), 3) for label in contract.labels},
+        "topology": "; ".join(map(str, found.topologies)), "template_topology": found.right,
+        "folding_voxels": found.folding,
+    }  # fmt: skip
+    flags = list(one.series.flags if one.series else [])
+    if not found.right:
+        flags.append("another topology than the template's")
+    if found.local_share < 1:
+        flags.append(f"only {found.local_share:g} of the local deformation: all of it would have broken the topology")
+    if given is not None:
+        row["points_met"] = f"{found.points_met} of {len(given.places)}"
+        if found.points_met < len(given.places):
+            flags.append(f"only {row['points_met']} points could be met by an admissible shape")
+    pose = found.pose and [round(one, 4) for one in found.pose]
+    write_json(to / f"{one.name}.json", {**row, "pose": pose, "flags": flags})
+    sizes = ", ".join(f"{row[f'volume_ml_{label}']:.1f} ml" for label in contract.labels)
+    print(f"{one.name}: {sizes}; {found.topologies[0]}" + "".join(f"; {flag}" for flag in flags), flush=True)
+    return [{**row, "flags": "; ".join(flags)}]
+
+
+def to_template(found, volume, contract):
+    """The transform on a volume's own grid.
+
+    Args:
+        found: `TemplateSegmentation` with a displacement.
+        volume: `Volume`.
+        contract: `TemplateContract`.
+
+    Returns:
+        `(i, j, k, 3)`: from each voxel to where the template is read, as a vector in voxels of the volume.
+    """
+    onto = template_affine(contract.size, contract.spacing_mm)
+    places = np.stack(np.meshgrid(*[np.arange(count) for count in volume.array.shape[:3]], indexing="ij"), axis=-1)
+    world = places @ volume.affine[:3, :3].T + volume.affine[:3, 3]
+    on_cube = (world - found.grid.affine[:3, 3]) @ np.linalg.inv(found.grid.affine[:3, :3]).T
+    parts = [from_cube(part, found.grid, volume) for part in np.moveaxis(found.displacement, -1, 0)]
+    in_template = on_cube + np.stack(parts, axis=-1)
+    vectors = in_template @ onto[:3, :3].T + onto[:3, 3] - world
+    return vectors @ np.linalg.inv(volume.affine[:3, :3]).T

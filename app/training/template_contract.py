@@ -1,0 +1,54 @@
+"""What a template network must be told along with."""
+
+import dataclasses
+
+from app.files import write_json
+from app.training.contract import read_contract
+from segmentation.topology import Topology
+
+
+@dataclasses.dataclass(frozen=True)
+class TemplateContract:
+    """Kept beside the model.
+
+    Args:
+        size: Voxels along each axis of the cube.
+        spacing_mm: Of the cube.
+        labels: Value of each structure in masks.
+        transform: "global_local", "global", "local", or "none" for a U-Net.
+        diffeomorphic: Whether no fold can be.
+        topologies: `Topology` of each structure of the template and, of several, of all together.
+        simulated: Whether the network was trained on simulated volumes.
+    """
+
+    size: int
+    spacing_mm: float
+    labels: tuple
+    transform: str
+    diffeomorphic: bool
+    topologies: tuple
+    simulated: bool
+
+    def write(self, path):
+        """Write as JSON."""
+        write_json(path, dataclasses.asdict(self))
+
+    @classmethod
+    def read(cls, path):
+        """Read what `write` wrote.
+
+        Args:
+            path: JSON file.
+
+        Returns:
+            `TemplateContract`.
+
+        Raises:
+            UserError: If it is missing or damaged.
+        """
+
+        def build(values):
+            topologies = tuple(Topology(**one) for one in values["topologies"])
+            return cls(**{**values, "labels": tuple(values["labels"]), "topologies": topologies})
+
+        return read_contract(path, build, "which template it deforms, on which cube")

@@ -1,0 +1,142 @@
+"""A predicted transform improved at test time: towards the network's own segmentation and a user's points."""
+
+import dataclasses
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from nets.losses.dice import SegmentationLoss
+from nets.ops.sample import sample_at
+from segmentation.deform import SHARPNESS, deform, penalties
+
+MARGIN = 0.4  # voxels by which a point is wanted inside or outside
+ROUND = 20  # steps between two looks at the points
+SPACES = 16  # points come in multiples: a graph is traced once for each number
+
+
+@dataclasses.dataclass(frozen=True)
+class Refined:
+    """What refinement leaves.
+
+    Args:
+        parameters: `(1, 9)`, or None.
+        velocity: `(1, i / 2, j / 2, k / 2, 3)`, or None.
+        unmet: Points that are still on the wrong side, bool `(n,)`.
+        steps: That were taken.
+    """
+
+    parameters: np.ndarray | None
+    velocity: np.ndarray | None
+    unmet: np.ndarray
+    steps: int
+
+
+class Refinement:
+    """Gradient steps on one volume's transform; the network stays as it is.
+
+    What is minimised: the loss of training with the network's soft segmentation in the place of the true mask, the
+    penalties of the local field, the change of pose, and how far points are from the side on which they are wanted.
+    The field that is added is smoothed and integrated as the network's own, so that the mask keeps its topology.
+
+    Args:
+        network: `TemplateNetwork`.
+
+    Reference:
+        - Bertrand, thesis, 2019, section 5.2 (user interactions); Atlas-ISTN, 2022 (refinement).
+    """
+
+    def __init__(self, network):
+        self.network = network
+        self.steps = {}
+
+    def __call__(self, found, distances, points=None, signs=None, steps=20, most=300):
+        """Refine.
+
+        Args:
+            found: What the network gave for one volume, dict of arrays with a batch of 1.
+            distances: The template's, `(1, size, size, size, structures)`.
+            points: `(n, 3)`, in voxels of the cube, or None.
+            signs: `(n, structures)`: 1 inside, -1 outside, 0 where it does not matter.
+            steps: How many at least.
+            most: How many at most, while points are not met.
+
+        Returns:
+            `Refined`.
+        """
+        count = 0 if points is None else len(points)
+        spaces = -(-count // SPACES) * SPACES
+        room = np.zeros((1, max(spaces, 1), 3), "float32")
+        wanted = np.zeros((1, max(spaces, 1), distances.shape[-1]), "float32")
+        if count:
+            room[0, :count], wanted[0, :count] = points, signs
+        if spaces not in self.steps:
+            self.steps[spaces] = RefinementStep(self.network.get_config())
+            self.steps[spaces].compile(keras.optimizers.Adam(0.05), jit_compile=keras.backend.backend() == "jax")
+        step = self.steps[spaces]
+        inputs = {"distances": distances, "evidence": found["evidence"], "points": room, "signs": wanted}
+        inputs |= {name: found[name] for name in ("parameters", "velocity") if name in found}
+        step(inputs)
+        for weight in [*step.weights, *step.optimizer.variables]:
+            if "learning_rate" not in weight.path:
+                weight.assign(ops.zeros_like(weight))
+        done = 0
+        while True:
+            met = done >= steps and (not count or not self._unmet(step, inputs, count).any())
+            if met or done >= max(steps, most if count else 0):
+                break
+            for _ in range(min(ROUND, steps - done) if done < steps else ROUND):
+                step.train_on_batch(inputs)
+                done += 1
+        changed = {name: ops.convert_to_numpy(one) for name, one in step.changed(inputs).items()}
+        unmet = self._unmet(step, inputs, count) if count else np.zeros(0, bool)
+        return Refined(changed.get("parameters"), changed.get("velocity"), unmet, done)
+
+    @staticmethod
+    def _unmet(step, inputs, count):
+        short = ops.convert_to_numpy(step.predict_on_batch(inputs))[0, :count]
+        return short.max(axis=-1) > MARGIN
+
+
+class RefinementStep(keras.Model):
+    """How far each point is from where it is wanted, `(1, n, structures)`; all else is in its losses."""
+
+    def __init__(self, settings):
+        super().__init__()
+        self.settings = settings
+        self.mean = layers.AveragePooling3D(3, strides=1, padding="same")
+        self.loss_of_masks = SegmentationLoss()
+
+    def build(self, shapes):
+        self.moves = self.add_weight(name="moves", shape=(1, 9), initializer="zeros")
+        if "velocity" in shapes:
+            self.bends = self.add_weight(name="bends", shape=(1, *shapes["velocity"][1:]), initializer="zeros")
+
+    def changed(self, inputs):
+        found = {}
+        if "parameters" in inputs:
+            before, moves = inputs["parameters"], self.moves
+            found["parameters"] = ops.concatenate([
+                before[:, :3] + moves[:, :3], before[:, 3:6] + 5.0 * moves[:, 3:6],
+                before[:, 6:] * ops.exp(0.1 * moves[:, 6:]),
+            ], axis=-1)  # fmt: skip
+        if "velocity" in inputs:
+            found["velocity"] = inputs["velocity"] + self.mean(self.mean(self.bends))
+        return found
+
+    def call(self, inputs):
+        distances, now = inputs["distances"], self.changed(inputs)
+        moved, total, local = deform(distances, **now, diffeomorphic=self.settings["diffeomorphic"])
+        self.add_loss(ops.mean(self.loss_of_masks(ops.sigmoid(inputs["evidence"]), SHARPNESS * moved)))
+        if local is not None:
+            length, volume = penalties(local, distances)
+            weights = self.settings["local_weight"], self.settings["volume_weight"]
+            self.add_loss(ops.mean(weights[0] * length + weights[1] * volume))
+        self.add_loss(0.01 * ops.sum(self.moves**2))
+        # Points are read where they lead, not off the deformed volume: exact between its voxels.
+        places = inputs["points"] + sample_at(total, inputs["points"])
+        reached = sample_at(distances, places)
+        wanted = inputs["signs"]
+        short = ops.relu(MARGIN - wanted * reached) * ops.abs(wanted)
+        self.add_loss(0.5 * ops.sum(short))
+        return short

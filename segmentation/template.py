@@ -1,0 +1,177 @@
+"""Templates: signed distances of one shape or several, built from masks."""
+
+import dataclasses
+
+import numpy as np
+from sklearn.cluster import KMeans
+
+from segmentation.align import moments, principal_axes, resampled, similarity
+from segmentation.signed_distance import signed_distance
+from segmentation.topology import topology
+
+
+@dataclasses.dataclass(frozen=True)
+class Template:
+    """Shapes to be deformed, all on one cube, their middle in the cube's.
+
+    Args:
+        distances: `(members, size, size, size, structures)`, float32: signed distances in voxels, positive inside.
+        spacing_mm: Of the cube.
+        labels: Value of each structure in masks.
+    """
+
+    distances: np.ndarray
+    spacing_mm: float
+    labels: tuple
+
+    @property
+    def topologies(self):
+        """`Topology` of each structure of the first member, then of all structures together."""
+        return shape_topologies(self.distances[0] > 0)
+
+    def labelled(self, member=0):
+        """A member as a mask: `(size, size, size)` of its labels, 0 outside."""
+        return labelled(self.distances[member], self.labels)
+
+
+def labelled(distances, labels):
+    """Labels of structures from signed distances: each voxel's deepest structure, where one is above 0.
+
+    Args:
+        distances: `(..., structures)`.
+        labels: Value of each structure.
+
+    Returns:
+        `(...)`, uint16.
+    """
+    values = np.asarray(labels, "uint16")[np.argmax(distances, axis=-1)]
+    return np.where(np.max(distances, axis=-1) > 0, values, 0).astype("uint16")
+
+
+def shape_topologies(masks):
+    """`Topology` of each structure and, of several, of all together.
+
+    Args:
+        masks: `(i, j, k, structures)`, bool.
+
+    Returns:
+        Tuple.
+    """
+    parts = [masks[..., index] for index in range(masks.shape[-1])]
+    return tuple(topology(part) for part in (parts if len(parts) == 1 else [*parts, masks.any(axis=-1)]))
+
+
+def subject_template(masks, spacing_mm, labels):
+    """The template of the thesis: one subject's mask. The one that is nearest to all others is taken.
+
+    Args:
+        masks: List of `(size, size, size, structures)`, bool.
+        spacing_mm: Of their cubes.
+        labels: Value of each structure.
+
+    Returns:
+        `Template`, and the index of that subject.
+
+    Reference:
+        - Bertrand, thesis, 2019, section 4.4.3.
+    """
+    centred = [_centred(_distances(mask)) for mask in masks]
+    flat = np.stack([np.clip(one, -5, 5).ravel() for one in centred])
+    chosen = int(np.argmin(np.sum((flat - flat.mean(axis=0)) ** 2, axis=1)))
+    return Template(centred[chosen][None], spacing_mm, tuple(labels)), chosen
+
+
+def mean_template(masks, spacing_mm, labels, members=1, rounds=2, report=None, seed=0):
+    """Mean signed distances after alignment by similarities; of several groups of shapes, where wanted.
+
+    All shapes are aligned with the mean so far, `rounds` times; the scale of the mean is the geometric mean of
+    theirs, its axes lie along the cube's.
+
+    Args:
+        masks: List of `(size, size, size, structures)`, bool.
+        spacing_mm: Of their cubes.
+        labels: Value of each structure.
+        members: How many means: the aligned shapes are put in so many groups by k-means.
+        rounds: Of alignment.
+        report: Function that is given an iterable and returns it, or None: shows progress.
+        seed: Of k-means.
+
+    Returns:
+        `Template`.
+
+    Raises:
+        ValueError: If there are less shapes than members.
+
+    Reference:
+        - Joshi et al., Unbiased diffeomorphic atlas construction, 2004 (mean template); Bertrand, thesis, 2019,
+          sections 4.2.1 and 4.7.
+    """
+    if len(masks) < members:
+        raise ValueError(f"Expected at least as many shapes as members. Received: {len(masks)} and {members}")
+    shapes = [_distances(mask) for mask in masks]
+    volumes = [np.sum(np.max(one, axis=-1) > 0) for one in shapes]
+    size = np.exp(np.mean(np.log(volumes)))
+    first = shapes[int(np.argmin(np.abs(np.log(np.array(volumes) / size))))]
+    mean, aligned = _upright(first), shapes
+    for _ in range(rounds):
+        aligned = [_aligned(one, mean) for one in (report(shapes) if report else shapes)]
+        mean = _sized(_centred(np.mean(aligned, axis=0)), size)
+    groups = np.zeros(len(aligned), int)
+    if members > 1:
+        flat = np.stack([np.clip(one, -5, 5).ravel() for one in aligned])
+        groups = KMeans(members, n_init=4, random_state=seed).fit_predict(flat)
+    means = [
+        _sized(_centred(np.mean([one for one, own in zip(aligned, groups, strict=True) if own == group], axis=0)), size)
+        for group in range(members)
+    ]
+    return Template(np.stack(means).astype("float32"), spacing_mm, tuple(labels))
+
+
+def _distances(mask):
+    return np.stack([signed_distance(mask[..., index]) for index in range(mask.shape[-1])], axis=-1)
+
+
+def _together(distances):
+    return np.max(distances, axis=-1)
+
+
+def _moved(distances, matrix):
+    """Structures at the places to which a matrix leads, their distances in voxels again."""
+    scale = np.cbrt(np.linalg.det(matrix[:3, :3]))
+    parts = [resampled(distances[..., index], matrix) for index in range(distances.shape[-1])]
+    return np.stack(parts, axis=-1) / scale
+
+
+def _aligned(distances, mean):
+    return _moved(distances, similarity(_together(distances), _together(mean))[0])
+
+
+def _about_centre(linear, centre, shape):
+    half = (np.array(shape) - 1) / 2
+    matrix = np.eye(4)
+    matrix[:3, :3] = linear
+    matrix[:3, 3] = half + centre - linear @ half
+    return matrix
+
+
+def _centred(distances):
+    centre, _ = moments(_together(distances) > 0)
+    return _moved(distances, _about_centre(np.eye(3), centre, distances.shape[:3]))
+
+
+def _upright(distances):
+    """Turned by as little as lays its principal axes along the cube's."""
+    centre, covariance = moments(_together(distances) > 0)
+    axes = principal_axes(covariance)
+    order = np.abs(axes).argmax(axis=0)
+    if len(set(order)) == 3:
+        axes = axes[:, np.argsort(order)]
+        axes = axes * np.sign(np.diag(axes))
+        if np.linalg.det(axes) < 0:  # three signs can only fit if the shape is turned the other way round
+            axes[:, np.abs(np.diag(axes)).argmin()] *= -1
+    return _moved(distances, _about_centre(axes, centre, distances.shape[:3]))
+
+
+def _sized(distances, volume):
+    scale = (np.sum(_together(distances) > 0) / volume) ** (1 / 3)
+    return _moved(distances, _about_centre(scale * np.eye(3), np.zeros(3), distances.shape[:3]))

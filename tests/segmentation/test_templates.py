@@ -1,0 +1,127 @@
+"""Topology, distances, alignment and mean shapes."""
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from segmentation.align import moments, similarity
+from segmentation.signed_distance import signed_distance
+from segmentation.template import labelled, mean_template, subject_template
+from segmentation.topology import Topology, topology
+from tests.segmentation.shapes import dice, ellipsoid, grid, pear
+
+TURN = Rotation.from_euler("XYZ", [12, -18, 25], degrees=True).as_matrix()
+
+
+def torus():
+    places = grid(20)
+    return (np.hypot(places[..., 0], places[..., 1]) - 6) ** 2 + places[..., 2] ** 2 < 6
+
+
+def two_corners():
+    mask = np.zeros((4, 4, 4), bool)
+    mask[1, 1, 1] = mask[2, 2, 2] = True
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("mask", "expected"),
+    [
+        (ellipsoid(16, (5, 5, 5)), (1, 0, 0)),
+        (torus(), (1, 1, 0)),
+        (ellipsoid(20, (8, 8, 8)) & ~ellipsoid(20, (3, 3, 3)), (1, 0, 1)),
+        (ellipsoid(24, (3, 3, 3), centre=(6, 0, 0)) | ellipsoid(24, (3, 3, 3), centre=(-6, 0, 0)), (2, 0, 0)),
+        (two_corners(), (1, 0, 0)),
+        (np.zeros((5, 5, 5), bool), (0, 0, 0)),
+        (np.ones((5, 5, 5), bool), (1, 0, 0)),
+    ],
+    ids=["ball", "torus", "hollow", "two balls", "corners touch", "empty", "full"],
+)
+def test_topology_of_known_shapes(mask, expected):
+    """Every guarantee rests on these three numbers."""
+    found = topology(mask)
+    assert (found.components, found.tunnels, found.cavities) == expected
+    assert found.euler == expected[0] - expected[1] + expected[2]
+
+
+def test_topology_refuses_other_ranks():
+    """A batch or a channel taken for an axis would be counted as a shape."""
+    with pytest.raises(ValueError, match="three|i, j, k"):
+        topology(np.zeros((1, 4, 4, 4), bool))
+
+
+def test_signed_distance_of_a_ball():
+    """A distance that is off by half a voxel moves every mask's surface."""
+    radius = 8.0
+    found = signed_distance(ellipsoid(28, (radius,) * 3))
+    true = radius - np.linalg.norm(grid(28), axis=-1)
+    near = np.abs(true) < 4
+    assert np.abs(found - true)[near].max() < 0.6
+    assert abs(np.mean((found - true)[near])) < 0.1
+    for empty in (np.zeros((4, 4, 4)), np.ones((4, 4, 4))):
+        with pytest.raises(ValueError, match="inside and an outside"):
+            signed_distance(empty)
+
+
+def test_a_known_similarity_is_found():
+    """Shapes that are not brought together average to a blur."""
+    still = pear(36)
+    moved = pear(36, 1.2, TURN, (2.0, -1.5, 1.0))
+    matrix, left = similarity(signed_distance(moved), signed_distance(still))
+    scale = np.cbrt(np.linalg.det(matrix[:3, :3]))
+    angle = np.degrees(Rotation.from_matrix(TURN.T @ matrix[:3, :3] / scale).magnitude())
+    assert scale == pytest.approx(1.2, abs=0.04)
+    assert angle < 5
+    assert left < 0.5
+
+
+def test_the_mean_of_moved_copies_is_the_shape():
+    """The mean template must have the shape of its subjects, their mean size, and lie in the middle."""
+    rng = np.random.default_rng(1)
+    scales = np.exp(rng.normal(0, 0.15, 5))
+    masks = [
+        pear(36, scale, Rotation.from_rotvec(rng.normal(0, 0.3, 3)).as_matrix(), rng.normal(0, 1.5, 3))[..., None]
+        for scale in scales
+    ]
+    template = mean_template(masks, 2.0, (1,))
+    found = template.distances[0, ..., 0] > 0
+    centre, covariance = moments(found)
+    assert np.abs(centre).max() < 0.3
+    wanted = np.exp(np.mean([np.log(mask.sum()) for mask in masks]))
+    assert found.sum() == pytest.approx(wanted, rel=0.06)
+    assert template.topologies == (Topology(1, 0, 0),)
+    # Sizes about the axes do not depend on how it lies.
+    same = np.linalg.eigvalsh(moments(pear(36, np.exp(np.log(scales).mean())))[1])
+    assert np.linalg.eigvalsh(covariance) == pytest.approx(same, rel=0.1)
+
+
+def test_groups_of_shapes_have_means_of_their_own():
+    """A bank that mixes long and round shapes into one holds neither."""
+    long = [ellipsoid(30, (9 * s, 4 * s, 4 * s))[..., None] for s in (0.95, 1.0, 1.05)]
+    round_ = [ellipsoid(30, (5.5 * s, 5.0 * s, 5.2 * s))[..., None] for s in (0.95, 1.0, 1.05)]
+    template = mean_template([*long, *round_], 1.0, (1,), members=2)
+    assert len(template.distances) == 2
+    ratios = []
+    for member in template.distances:
+        values = np.linalg.eigvalsh(moments(member[..., 0] > 0)[1])
+        ratios.append(np.sqrt(values[-1] / values[0]))
+    assert max(ratios) > 1.9
+    assert min(ratios) < 1.3
+    with pytest.raises(ValueError, match="at least as many shapes"):
+        mean_template(long, 1.0, (1,), members=4)
+
+
+def test_the_subject_nearest_to_all_is_taken():
+    """An odd subject as the template would have to be undone in every image."""
+    masks = [ellipsoid(24, (6, 4, 4), centre=(shift, 0, 0))[..., None] for shift in (-1, 0, 2)]
+    masks.append(ellipsoid(24, (10, 2, 2))[..., None])
+    template, chosen = subject_template(masks, 1.0, (5,))
+    assert chosen != 3
+    assert dice(template.distances[0, ..., 0] > 0, ellipsoid(24, (6, 4, 4))) > 0.9
+    assert set(np.unique(template.labelled())) == {0, 5}
+
+
+def test_labels_from_distances():
+    """Where two structures meet the deeper one counts; outside of all is 0."""
+    distances = np.array([[-1.0, -2.0], [0.5, 0.2], [0.5, 0.7], [-0.1, 0.3]])
+    assert labelled(distances, (3, 9)).tolist() == [0, 3, 9, 9]
