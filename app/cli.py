@@ -112,8 +112,8 @@ def _add_template(task):
         nargs="?",
         default="train",
         choices=("build", "train", "evaluate", "predict", "export"),
-        help="build a template; train (default; builds one if none is given) and report; evaluate on the config's "
-        "test volumes; predict masks, transforms, surfaces of files, folders or DICOM series; export a SavedModel",
+        help="build a template; train (default) and report; evaluate on the config's test volumes; predict files, "
+        "folders, DICOM; export a SavedModel",
     )
     _add_files(task)
     task.add_argument(

@@ -27,7 +27,8 @@ class Template:
     @property
     def topologies(self):
         """`Topology` of each structure of the first member, then of all structures together."""
-        return shape_topologies(self.distances[0] > 0)
+        mask = self.labelled()
+        return shape_topologies(np.stack([mask == one for one in self.labels], axis=-1))
 
     def labelled(self, member=0):
         """A member as a mask: `(size, size, size)` of its labels, 0 outside."""
@@ -128,7 +129,13 @@ def mean_template(masks, spacing_mm, labels, members=1, rounds=2, report=None, s
 
 
 def _distances(mask):
-    return np.stack([signed_distance(mask[..., index]) for index in range(mask.shape[-1])], axis=-1)
+    """Signed distance of each structure; where two meet, of the face between them, so that no gap is left there."""
+    own = np.stack([signed_distance(mask[..., index]) for index in range(mask.shape[-1])], axis=-1)
+    if mask.shape[-1] == 1:
+        return own
+    others = [np.max(np.delete(own, index, axis=-1), axis=-1) for index in range(mask.shape[-1])]
+    between = 0.5 * (own - np.stack(others, axis=-1))
+    return np.minimum(signed_distance(mask.any(axis=-1))[..., None], between)
 
 
 def _together(distances):

@@ -21,7 +21,9 @@ def surface(distances, affine):
     Raises:
         ValueError: If they are nowhere 0.
     """
-    vertices, faces, *_ = marching_cubes(np.asarray(distances, "float32"), 0.0, gradient_direction="ascent")
+    padded = np.pad(np.asarray(distances, "float32"), 1, constant_values=min(float(np.min(distances)), -1.0))
+    vertices, faces, *_ = marching_cubes(padded, 0.0, gradient_direction="ascent")
+    vertices = vertices - 1.0
     if np.linalg.det(affine[:3, :3]) < 0:
         faces = faces[:, ::-1]
     return (vertices @ affine[:3, :3].T + affine[:3, 3]).astype("float32"), faces.astype("int32")

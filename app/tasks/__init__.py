@@ -11,7 +11,7 @@ TASKS = {
     "tune": ("app.tasks.tune", "search the hyper-parameters of another task: any of its config's keys"),
     "fov": ("app.tasks.fov", "find which regions of the body MR volumes show, and where"),
     "kidney": ("app.tasks.kidney", "segment kidneys, and adapt to a new population"),
-    "template": ("app.tasks.template", "segment by deforming a template, whose topology every mask keeps"),
+    "template": ("app.tasks.template", "segment by deforming a template"),
     "convert": ("app.tasks.convert", "bring an official VoxelMorph or HyperMorph .h5 file here"),
     "doctor": ("app.tasks.doctor", "print versions, devices, memory and where the data folder is"),
 }

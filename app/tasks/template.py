@@ -106,16 +106,18 @@ def _template(config, train):
         template, named = _from_mask(config, labels), str(shape.mask)
     else:
         template, named = _from_cohort(config, train, labels)
-    problems = []
     if not shape.allow_parts:
         for value, found in zip(labels, template.topologies, strict=False):
-            if (found.components, found.tunnels, found.cavities) != (1, 0, 0):
-                problems.append(
-                    f"{named}: as a template label {value} has {found}, and every mask would have them; correct it, "
-                    "choose another template.kind, or allow it with template.allow_parts=true"
-                )
-    list_problems(problems)
+            _whole(found, value, named)
     return template
+
+
+def _whole(found, value, named):
+    if (found.components, found.tunnels, found.cavities) != (1, 0, 0):
+        raise UserError(
+            f"{named}: as a template label {value} has {found}, and every mask would have them; correct it, choose "
+            "another template.kind, or allow it with template.allow_parts=true"
+        )
 
 
 def _from_cohort(config, train, labels):
@@ -142,6 +144,7 @@ def _from_mask(config, labels):
     from app.data.cube import cube_grid, to_cube
     from app.data.volumes import Volume, read_volume
     from segmentation.template import subject_template
+    from segmentation.topology import topology
 
     path, data = config.template.mask, config.data
     volume = read_volume(path)
@@ -149,6 +152,8 @@ def _from_mask(config, labels):
     for value, part in zip(labels, parts, strict=True):
         if not part.any():
             raise UserError(f"{path}: nothing has the label {value}; an empty mask is no template")
+        if not config.template.allow_parts:
+            _whole(topology(part), value, path)
     try:
         grid = cube_grid(Volume(np.any(parts, axis=0).astype("uint8"), volume.affine), data.size, data.spacing_mm)
     except UserError as error:

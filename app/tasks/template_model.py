@@ -4,7 +4,7 @@ import dataclasses
 
 import keras
 import numpy as np
-from scipy.ndimage import label
+from scipy.ndimage import label, map_coordinates
 
 from app.data.cube import CubeGrid, cube_grid, from_cube, to_cube, unit_range
 from app.errors import UserError
@@ -13,7 +13,7 @@ from app.training.train import load_checkpoint
 from nets.losses.dice import SegmentationLoss
 from nets.ops.jacobian import jacobian_determinant
 from nets.segmentation_unet import SegmentationUNet
-from segmentation.deform import SHARPNESS, deform
+from segmentation.deform import deform
 from segmentation.refine import Refinement
 from segmentation.template import labelled, shape_topologies
 from segmentation.template_network import TemplateNetwork
@@ -27,7 +27,8 @@ class TemplateSegmentation:
 
     Args:
         mask: Labels on the volume's grid, uint16.
-        distances: On the cube, `(size, size, size, structures)`: positive inside, in voxels; of a U-Net logits.
+        distances: On the volume's grid, `(i, j, k, structures)`: positive inside, in voxels of the cube; of a U-Net
+            logits.
         topologies: Of the mask's structures and, of several, of all together.
         right: Whether these are the template's.
         displacement: On the cube, in voxels, from the image to the template; None of a U-Net.
@@ -164,10 +165,12 @@ class Segmenter:
                 raise UserError(
                     "points: this run's network is a U-Net (network.transform none), which cannot obey them"
                 )
-            mask = self._mask(found["mask"][0], grid, volume, outside=-10.0)
+            parts = [from_cube(part, grid, volume, -10.0) for part in np.moveaxis(found["mask"][0], -1, 0)]
+            logits = np.stack([_largest(part) for part in parts] if self.largest_component else parts, axis=-1)
+            mask = labelled(logits, contract.labels)
             shapes = _shapes(mask, contract.labels)
             right = shapes == contract.topologies
-            return TemplateSegmentation(mask, found["mask"][0], shapes, right, None, None, None, 1.0, None, grid)
+            return TemplateSegmentation(mask, logits, shapes, right, None, None, None, 1.0, None, grid)
         distances = self._template(found["shares"])
         unmet = None
         if points is not None or self.refinement_steps:
@@ -184,9 +187,11 @@ class Segmenter:
         parameters, velocity = found.get("parameters"), found.get("velocity")
         for share in HALVINGS if velocity is not None else (1.0,):
             bent = None if velocity is None else np.float32(share) * velocity
-            moved, total, _ = deform(distances, parameters, bent, self.contract.diffeomorphic)
-            moved, total = (keras.ops.convert_to_numpy(one) for one in (moved, total))
-            mask = self._mask(moved[0], grid, volume, outside=-SHARPNESS * self.contract.size)
+            total = keras.ops.convert_to_numpy(deform(distances, parameters, bent, self.contract.diffeomorphic)[1])
+            # Read off the template itself: distances that were deformed on the cube first would be blurred twice.
+            places = np.moveaxis(in_template(total[0], grid, volume), -1, 0)
+            read = [map_coordinates(one, places, order=1, mode="nearest") for one in np.moveaxis(distances[0], -1, 0)]
+            mask = labelled(np.stack(read, axis=-1), self.contract.labels)
             shapes = _shapes(mask, self.contract.labels)
             if shapes == self.contract.topologies:
                 break
@@ -194,13 +199,27 @@ class Segmenter:
         pose = None if parameters is None else tuple(float(one) for one in parameters[0])
         met = None if unmet is None else int(np.sum(~unmet))
         right = shapes == self.contract.topologies
-        return TemplateSegmentation(mask, moved[0], shapes, right, total[0], folding, pose, share, met, grid)
+        return TemplateSegmentation(
+            mask, np.stack(read, axis=-1), shapes, right, total[0], folding, pose, share, met, grid
+        )
 
-    def _mask(self, values, grid, volume, outside):
-        parts = [from_cube(part, grid, volume, outside) for part in np.moveaxis(values, -1, 0)]
-        if self.largest_component:
-            parts = [_largest(part) for part in parts]
-        return labelled(np.stack(parts, axis=-1), self.contract.labels)
+
+def in_template(displacement, grid, volume):
+    """Where a volume's own voxels lie in the template.
+
+    Args:
+        displacement: On the cube, `(size, size, size, 3)`, in voxels, from the image to the template.
+        grid: `CubeGrid`.
+        volume: `Volume`.
+
+    Returns:
+        `(i, j, k, 3)`, in voxels of the template.
+    """
+    pull = np.linalg.inv(grid.affine) @ volume.affine
+    shape = volume.array.shape[:3]
+    places = np.stack(np.meshgrid(*[np.arange(count) for count in shape], indexing="ij"), axis=-1)
+    moves = [from_cube(part, grid, volume) for part in np.moveaxis(displacement, -1, 0)]
+    return places @ pull[:3, :3].T + pull[:3, 3] + np.stack(moves, axis=-1)
 
 
 def _found(model, image):

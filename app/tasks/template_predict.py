@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from app.data.cube import from_cube
 from app.data.points import check_points, read_points
 from app.data.surfaces import SUFFIX, WRITERS, surface
 from app.data.template_file import template_affine
@@ -64,7 +63,7 @@ def _segment(one, segment, contract, wanted, points, to):
             distances = found.distances[..., index]
             if distances.max() > 0 > distances.min():
                 name = one.name if len(contract.labels) == 1 else f"{one.name}_{label}"
-                WRITERS[wanted](to / f"{name}{SUFFIX[wanted]}", *surface(distances, found.grid.affine))
+                WRITERS[wanted](to / f"{name}{SUFFIX[wanted]}", *surface(distances, volume.affine))
     voxel_ml = abs(np.linalg.det(volume.affine[:3, :3])) / 1000
     row = {
         "volume": one.name, "image": str(one.path), "simulated_training": contract.simulated,
@@ -99,11 +98,10 @@ def to_template(found, volume, contract):
     Returns:
         `(i, j, k, 3)`: from each voxel to where the template is read, as a vector in voxels of the volume.
     """
+    from app.tasks.template_model import in_template
+
     onto = template_affine(contract.size, contract.spacing_mm)
     places = np.stack(np.meshgrid(*[np.arange(count) for count in volume.array.shape[:3]], indexing="ij"), axis=-1)
     world = places @ volume.affine[:3, :3].T + volume.affine[:3, 3]
-    on_cube = (world - found.grid.affine[:3, 3]) @ np.linalg.inv(found.grid.affine[:3, :3]).T
-    parts = [from_cube(part, found.grid, volume) for part in np.moveaxis(found.displacement, -1, 0)]
-    in_template = on_cube + np.stack(parts, axis=-1)
-    vectors = in_template @ onto[:3, :3].T + onto[:3, 3] - world
+    vectors = in_template(found.displacement, found.grid, volume) @ onto[:3, :3].T + onto[:3, 3] - world
     return vectors @ np.linalg.inv(volume.affine[:3, :3]).T

@@ -4,6 +4,7 @@ import math
 import time
 
 import keras
+import numpy as np
 
 from app.files import whole_file
 from app.progress import progress_bar
@@ -62,6 +63,24 @@ class ValidateOverHyper(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every == 0 or epoch + 1 == self.epochs:
             logs.update(self.measure(self.model))
+
+
+class SeededDropout(keras.callbacks.Callback):
+    """What is dropped in an epoch depends on seed and epoch alone: Keras does not keep the state of its generators.
+
+    Args:
+        seed: Integer.
+    """
+
+    def __init__(self, seed):
+        super().__init__()
+        self.seed = seed
+
+    def on_epoch_begin(self, epoch, logs=None):
+        layers = (layer for layer in self.model._flatten_layers() if hasattr(layer, "seed_generator"))
+        for index, layer in enumerate(layers):
+            state = np.random.SeedSequence([self.seed, epoch, index]).generate_state(2)
+            layer.seed_generator.state.assign(state)
 
 
 class Checkpoint(keras.callbacks.Callback):

@@ -3,7 +3,7 @@
 import keras
 
 from app.errors import UserError
-from app.training.callbacks import Checkpoint, Progress, ValidateOverHyper
+from app.training.callbacks import Checkpoint, Progress, SeededDropout, ValidateOverHyper
 from app.training.devices import replicated
 from app.training.run_folder import log
 
@@ -17,7 +17,7 @@ def train(build, pairs, config, folder, measure=None, compile_model=None):
 
     Args:
         build: Function `() -> model`, not compiled.
-        pairs: Function `(first_epoch) -> PyDataset`.
+        pairs: Function `(first_epoch) -> PyDataset` with a `seed`.
         config: `TrainingConfig`, or another with `epochs`, `replicas` and `validate_every`.
         folder: `RunFolder`.
         measure: Function `(model) -> dict` of what is measured on the validation data, or None.
@@ -37,7 +37,7 @@ def train(build, pairs, config, folder, measure=None, compile_model=None):
 
 
 def _train(build, pairs, config, folder, measure, compile_model):
-    last, steps = folder.checkpoints / "last.keras", len(pairs(0))
+    last, steps, seed = folder.checkpoints / "last.keras", len(pairs(0)), pairs(0).seed
     if last.is_file():
         model = load_checkpoint(last)
         done = int(keras.ops.convert_to_numpy(model.optimizer.iterations)) // steps
@@ -54,6 +54,7 @@ def _train(build, pairs, config, folder, measure, compile_model):
     progress = Progress(config.epochs, steps, done)
     callbacks = [
         *([ValidateOverHyper(measure, config.validate_every, config.epochs)] if measure else []),
+        SeededDropout(seed),
         progress,
         checkpoint,
         keras.callbacks.TensorBoard(folder.tensorboard, write_graph=False),

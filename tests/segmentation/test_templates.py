@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.ndimage import zoom
 from scipy.spatial.transform import Rotation
 
 from segmentation.align import moments, similarity
@@ -125,3 +126,16 @@ def test_labels_from_distances():
     """Where two structures meet the deeper one counts; outside of all is 0."""
     distances = np.array([[-1.0, -2.0], [0.5, 0.2], [0.5, 0.7], [-0.1, 0.3]])
     assert labelled(distances, (3, 9)).tolist() == [0, 3, 9, 9]
+
+
+def test_neighbours_leave_no_gap():
+    """A crack between two structures, seen on a fine grid, would be a tunnel or a cavity of the whole."""
+    both = ellipsoid(24, (8, 5, 5))
+    front = both & (grid(24)[..., 0] > 0.7)
+    template, _ = subject_template([np.stack([front, both & ~front], axis=-1)], 1.0, (1, 2))
+    assert template.topologies == (Topology(1, 0, 0),) * 3
+    fine = np.stack([zoom(template.distances[0, ..., index], 3, order=1) for index in range(2)], axis=-1)
+    mask = labelled(fine, (1, 2))
+    assert topology(mask > 0) == Topology(1, 0, 0)
+    assert topology(mask == 1) == topology(mask == 2) == Topology(1, 0, 0)
+    assert dice(template.labelled() > 0, both) > 0.95

@@ -1,0 +1,291 @@
+"""The task `template` from the command line, on simulated kidneys and real hippocampi."""
+
+import json
+
+import nibabel
+import numpy as np
+import pytest
+import SimpleITK
+import yaml
+
+from app.data.mask_cohort import read_cases
+from app.data.phantoms.kidneys import KidneysConfig, write_kidneys
+from app.data.points import check_points, read_points
+from app.data.surfaces import surface, write_gifti, write_stl
+from app.data.template_file import read_template, template_affine, write_template
+from app.data.volumes import Volume, read_volume, write_volume
+from app.errors import UserError
+from app.reporting.template_report import broken_guarantees, pose_figures
+from app.training.template_contract import TemplateContract
+from segmentation.signed_distance import signed_distance
+from segmentation.template import Template
+from segmentation.topology import Topology
+from tests.segmentation.shapes import ellipsoid
+
+SMALL = {
+    "data": {"size": 16, "spacing_mm": 14.0, "split": {"train": 0.5, "validate": 0.25, "test": 0.25}},
+    "template": {"subjects": 4},
+    "network": {"filters": [2, 3, 4]},
+    "training": {"epochs": 2, "batch_size": 2, "learning_rate": 5e-3, "validate_every": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kidneys")
+    return write_kidneys(folder, KidneysConfig(adults=8, children=8, detail_mm=7.0))
+
+
+@pytest.fixture(scope="module")
+def config(cohort, tmp_path_factory):
+    """Write a small config, with what changes."""
+    folder = tmp_path_factory.mktemp("template")
+
+    def write(name, **changes):
+        content = {"task": "template", "output": str(folder / name)}
+        for key, values in SMALL.items():
+            content[key] = {**values, **changes.pop(key, {})}
+        content["data"].setdefault("cohort", str(cohort))
+        content |= changes
+        path = folder / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(content))
+        return path
+
+    write.folder = folder
+    return write
+
+
+@pytest.fixture(scope="module")
+def trained(config, main):
+    path = config("trained")
+    done = main("template", "--config", path)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+def test_train_and_report(trained, config):
+    """What is promised stands in the report, and is counted."""
+    metrics = json.loads((config.folder / "trained" / "metrics.json").read_text())
+    assert metrics["guarantees_broken"] == []
+    for population in ("source", "target"):
+        assert metrics[population]["template_topology"] == 1
+        assert metrics[population]["folding"] == 0
+    assert np.shape(metrics["pose"]["correlations"]) == (9, 9)
+    assert "Kept: all 4 masks" in (config.folder / "trained" / "report.html").read_text()
+
+
+def test_predict_with_transform_surface_and_points(trained, config, cohort, main, tmp_path):
+    """Mask, transform and surface must tell the same, on the input's own grid, and the user's points be obeyed."""
+    image = cohort.parent / "image" / "kidney-adult-000.nii.gz"
+    done = main("template", "predict", "--config", trained, "--input", image, "--to", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    volume, mask = read_volume(image), read_volume(tmp_path / "out" / "kidney-adult-000_mask.nii.gz")
+    assert mask.same_grid(volume)
+    assert mask.array.any()
+    # ITK warps the template's distances onto the image: what is above 0 is the mask.
+    distances = SimpleITK.ReadImage(str(config.folder / "trained" / "template.nii.gz"))
+    distances = SimpleITK.Extract(distances, [*distances.GetSize()[:3], 0], [0, 0, 0, 0])
+    field = SimpleITK.ReadImage(
+        str(tmp_path / "out" / "kidney-adult-000_displacement.nii.gz"), SimpleITK.sitkVectorFloat64
+    )
+    transform = SimpleITK.DisplacementFieldTransform(field)
+    warped = SimpleITK.Resample(distances, SimpleITK.ReadImage(str(image)), transform, SimpleITK.sitkLinear, -100.0)
+    again = np.transpose(SimpleITK.GetArrayFromImage(warped), (2, 1, 0)) > 0
+    assert 2 * np.sum(again & (mask.array > 0)) / (again.sum() + (mask.array > 0).sum()) > 0.93
+    loaded = nibabel.load(tmp_path / "out" / "kidney-adult-000.surf.gii")
+    vertices = loaded.agg_data("pointset")
+    voxels = np.argwhere(mask.array > 0) @ volume.affine[:3, :3].T + volume.affine[:3, 3]
+    assert np.abs(vertices.mean(axis=0) - voxels.mean(axis=0)).max() < 7
+    inside = voxels.mean(axis=0)
+    far = voxels[np.argmax(np.linalg.norm(voxels - inside, axis=1))]
+    points = [(*inside, 1), (*(inside + 0.7 * (far - inside)), 0)]
+    (tmp_path / "points.csv").write_text("x,y,z,inside\n" + "\n".join(",".join(map(str, one)) for one in points))
+    done = main("template", "predict", "--config", trained, "--input", image, "--to", tmp_path / "pointed",
+                "--points", tmp_path / "points.csv")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    content = json.loads((tmp_path / "pointed" / "kidney-adult-000.json").read_text())
+    assert content["points_met"] == "2 of 2"
+    assert content["template_topology"]
+    assert content["folding_voxels"] == 0
+
+
+def test_evaluate_and_export(trained, config, main, tmp_path):
+    """The figures are those of the training's report; the server gets the same network."""
+    done = main("template", "evaluate", "--config", trained, "--to", tmp_path / "evaluated")
+    assert done.returncode == 0, done.stderr
+    again = json.loads((tmp_path / "evaluated" / "metrics.json").read_text())
+    metrics = json.loads((config.folder / "trained" / "metrics.json").read_text())
+    assert again["target"]["dice"] == pytest.approx(metrics["target"]["dice"])
+    done = main("template", "export", "--config", trained, "--to", tmp_path / "served")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "served" / "1" / "saved_model.pb").is_file()
+
+
+def test_a_killed_training_ends_the_same(config, main, kill_at):
+    """Weights after a kill must be those of an uninterrupted run."""
+    from app.training.train import load_checkpoint
+
+    weights = []
+    for name in ("whole", "killed"):
+        path = config(name, template={"kind": "subject"}, network={"diffeomorphic": False})
+        if name == "killed":
+            kill_at("epoch 2/2", "template", "--config", path)
+        assert main("template", "--config", path).returncode in (0, 2)  # a plain displacement may break the topology
+        weights.append(load_checkpoint(config.folder / name / "model.keras").get_weights())
+    for one, other in zip(*weights, strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_the_unet_beside_it(config, main):
+    """The peer is measured by the same command, and guarantees nothing."""
+    path = config("unet", network={"transform": "none"}, largest_component=True)
+    done = main("template", "--config", path)
+    assert done.returncode == 0, done.stderr
+    assert "guarantees nothing" in (config.folder / "unet" / "report.html").read_text()
+
+
+def test_two_labels_of_real_hippocampi(data_folder, config, main, tmp_path):
+    """Real MR, two structures, a bank of templates: the same commands."""
+    folder = data_folder / "hippocampus_msd"
+    names = sorted(path.name for path in (folder / "images").iterdir())[:8]
+    rows = [f"{name[:15]},{folder / 'images' / name},{folder / 'labels' / name}" for name in names]
+    (tmp_path / "cohort.csv").write_text("subject,image,mask\n" + "\n".join(rows) + "\n")
+    data = {"cohort": str(tmp_path / "cohort.csv"), "size": 32, "spacing_mm": 2.0, "labels": [1, 2]}
+    path = config("hippocampus", data=data, template={"kind": "bank", "members": 2})
+    built = main("template", "build", "--config", path, "--to", tmp_path / "built")
+    assert built.returncode == 0, built.stderr
+    template = read_template(tmp_path / "built" / "template.nii.gz", 32, 2.0)
+    assert template.distances.shape == (2, 32, 32, 32, 2)
+    done = main("template", "--config", path, "--set", f"template.file={tmp_path / 'built' / 'template.nii.gz'}")
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((config.folder / "hippocampus" / "metrics.json").read_text())
+    assert len(metrics["template"]) == 3, "each label's topology, and that of both together"
+
+
+def test_templates_survive_their_file(tmp_path):
+    """A template that comes back scaled or transposed fits nobody."""
+    rng = np.random.default_rng(0)
+    template = Template(rng.normal(size=(2, 8, 8, 8, 3)).astype("float32"), 2.5, (1, 4, 7))
+    write_template(tmp_path / "t.nii.gz", template)
+    again = read_template(tmp_path / "t.nii.gz", 8, 2.5)
+    assert np.allclose(again.distances, template.distances, atol=1e-5)
+    assert again.labels == template.labels
+    image = nibabel.load(tmp_path / "t.nii.gz")
+    assert np.allclose(image.affine @ [3.5, 3.5, 3.5, 1], [0, 0, 0, 1])
+    with pytest.raises(UserError, match="on a grid of 8 voxels of 2.5 mm"):
+        read_template(tmp_path / "t.nii.gz", 16, 2.5)
+    write_volume(tmp_path / "mask.nii.gz", Volume(np.ones((8, 8, 8), "uint8"), np.eye(4)))
+    for path in (tmp_path / "mask.nii.gz", tmp_path / "none.nii.gz"):
+        with pytest.raises(UserError, match="no template that can be read"):
+            read_template(path, 8, 1.0)
+
+
+def _bad_template(kind, folder):
+    mask = np.zeros((20, 20, 20), "uint8")
+    mask[6:12, 6:12, 6:12] = 1
+    if kind == "two parts":
+        mask[15:18, 15:18, 15:18] = 1
+    if kind == "empty":
+        mask[:] = 0
+    if kind == "too large":
+        mask[:] = 1
+    spacing = 20.0 if kind == "too large" else 7.0
+    write_volume(folder / "mask.nii.gz", Volume(mask, np.diag([spacing] * 3 + [1.0])))
+    said = {
+        "two parts": "2 parts, 0 tunnels, 0 cavities", "empty": "an empty mask is no template", "too large": "the cube",
+        "missing": "no such image file",
+    }[kind]  # fmt: skip
+    return folder / ("none.nii.gz" if kind == "missing" else "mask.nii.gz"), said
+
+
+@pytest.mark.parametrize("kind", ["two parts", "empty", "too large", "missing"])
+def test_bad_templates_are_told(kind, config, main, tmp_path):
+    """What is wrong with a template is wrong with every mask that is made of it."""
+    path, said = _bad_template(kind, tmp_path)
+    words = ("template", "build", "--config", config("bad", template={"kind": "mask", "mask": str(path)}), "--to")
+    done = main(*words, tmp_path / "built")
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert str(path) in done.stderr
+    assert not (tmp_path / "built").exists()
+    if kind == "two parts":
+        done = main(*words, tmp_path / "built", "--set", "template.allow_parts=true")
+        assert done.returncode == 0, done.stderr
+
+
+def test_points_that_cannot_be_are_told(tmp_path):
+    """A point outside, or two that contradict each other, would be obeyed in silence or not at all."""
+    volume = Volume(np.ones((10, 10, 10)), np.diag([2.0, 2.0, 2.0, 1.0]))
+    (tmp_path / "p.csv").write_text("x,y,z,inside,label\n4,4,4,1,2\n4.5,4,4,0,\n90,4,4,1,1\n")
+    points = read_points(tmp_path / "p.csv", (1, 2))
+    assert points.structures.tolist() == [1, 0, 0]
+    with pytest.raises(UserError) as error:
+        check_points("p.csv", points, volume, 2.0)
+    assert "line 4: the point lies outside" in error.value.problems[0]
+    assert "lines 2 and 3: they contradict each other, 0.5 mm apart" in error.value.problems[1]
+    (tmp_path / "q.csv").write_text("x,y,z,inside,label\nhere,4,4,1,1\n4,4,4,yes,1\n4,4,4,1,5\n4,4,4,1,\n")
+    with pytest.raises(UserError) as error:
+        read_points(tmp_path / "q.csv", (1, 2))
+    said = "\n".join(error.value.problems)
+    for part in (
+        "line 2: x, y, z must be numbers",
+        "line 3: inside must be 1 or 0",
+        "line 4: label '5'",
+        "line 5: label",
+    ):
+        assert part in said
+
+
+def test_surfaces_of_a_ball(tmp_path):
+    """A surface in voxels, mirrored or inside out is of no use to a printer."""
+    affine = np.array([[0, -2.0, 0, 5], [2.0, 0, 0, -3], [0, 0, -2.0, 1], [0, 0, 0, 1]])
+    distances = signed_distance(ellipsoid(24, (7, 7, 7)))
+    vertices, faces = surface(distances, affine)
+    centre = (affine @ [11.5, 11.5, 11.5, 1])[:3]
+    assert np.linalg.norm(vertices - centre, axis=1) == pytest.approx(14.0, abs=0.8)
+    corners = vertices[faces] - centre
+    volume = np.einsum("ni,ni->n", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])).sum() / 6
+    assert volume == pytest.approx(4 / 3 * np.pi * 14**3, rel=0.06), "outwards, else it is negative"
+    write_gifti(tmp_path / "a.surf.gii", vertices, faces)
+    points, triangles = nibabel.load(tmp_path / "a.surf.gii").agg_data()
+    assert np.allclose(points, vertices)
+    assert np.array_equal(triangles, faces)
+    write_stl(tmp_path / "a.stl", vertices, faces)
+    assert (tmp_path / "a.stl").stat().st_size == 84 + 50 * len(faces)
+
+
+def test_what_is_broken_is_told():
+    """A report that overlooks a torn or folded mask guarantees nothing."""
+    rows = [
+        {"subject": "a", "template_topology": True, "folding_voxels": 0},
+        {"subject": "b", "template_topology": False, "folding_voxels": 3},
+    ]
+    contract = TemplateContract(16, 4.0, (1,), "global_local", True, (Topology(1, 0, 0),), False)
+    broken = broken_guarantees(rows, contract)
+    assert len(broken) == 2
+    assert "1 of 2 masks have another topology than the template: b" in broken[0]
+    assert "1 of 2 transforms fold: b" in broken[1]
+    assert broken_guarantees(rows[:1], contract) == []
+
+
+def test_pose_figures_by_hand():
+    """A collapsed scale must show."""
+    rng = np.random.default_rng(0)
+    poses = rng.normal(size=(50, 9))
+    poses[:, 6:] = [2.0, 1.0, 1.0]
+    poses[:, 1] = -2 * poses[:, 0]
+    found = pose_figures(poses)
+    assert found["median_det"] == pytest.approx(0.5)
+    assert found["correlations"][0][1] == pytest.approx(-1)
+    assert found["largest_correlation"] == pytest.approx(1)
+
+
+def test_the_template_grid():
+    """Its middle is 0 mm, so that poses are about the middle of the shape."""
+    assert np.allclose(template_affine(5, 2.0) @ [2, 2, 2, 1], [0, 0, 0, 1])
+
+
+def test_cohorts_may_lack_populations(tmp_path):
+    """One population is the usual case."""
+    (tmp_path / "c.csv").write_text("subject,image,mask\na,b.nii,c.nii\n")
+    assert read_cases(tmp_path / "c.csv")[0].population == "source"
