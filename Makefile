@@ -57,6 +57,8 @@ bench: $(STAMP)
 	$(RUN) -m benchmarks.field_of_view
 	$(RUN) -m benchmarks.kidney_shapes
 	$(RUN) -m benchmarks.kidney_transfer
+	$(RUN) -m benchmarks.kidney_real
+	$(RUN) -m benchmarks.template_against_unet
 
 clean:
 	rm -rf .venv .venv-backends .venv-peers .peers runs .pytest_cache .ruff_cache

@@ -72,10 +72,12 @@ def _main(*words):
 
 def _decisions(name):
     """Ours and the thesis' on the same probabilities: slices wrong, objective, time; by kind of examination."""
-    from app.tasks.fov_trials import load_classifier, logits_of
+    from app.tasks.fov_trials import logits_of
+    from app.training.fov_contract import FovContract
+    from app.training.train import load_trained
 
     folder = RunFolder(RUNS / f"field_of_view_{name}")
-    model, contract = load_classifier(folder)
+    model, contract = load_trained(folder, FovContract, "fov")
     config = CONFIG.model_validate(yaml.safe_load((folder.path / "config.yaml").read_text()))
     cohort = folder.path / "phantoms" / "cohort.csv"
     test = split_examinations(read_examinations(cohort), config.data.split, config.seed)["test"]

@@ -38,7 +38,7 @@ def describe(config, hyper, subjects, parts, summary, data, uses_labels):
 
     training = config.training
     model = build_model(config, hyper, len(summary.structures) if uses_labels else 0)
-    model.compile(optimizer(training))
+    model.compile(optimizer(training, training.steps))
     cache = SubjectCache(data, summary.shape, summary.structures)
     pairs = training_pairs(config, parts, cache, hyper, uses_labels)
     seconds = []

@@ -127,9 +127,11 @@ def _evaluate(config, folder, to, dry_run):
     import_keras()
 
     from app.reporting.fov_report import write_evaluation
-    from app.tasks.fov_trials import load_classifier, logits_of
+    from app.tasks.fov_trials import logits_of
+    from app.training.fov_contract import FovContract
+    from app.training.train import load_trained
 
-    model, contract = load_classifier(folder)
+    model, contract = load_trained(folder, FovContract, "fov")
     folder.check(config, FREE_KEYS)
     if dry_run:
         return print(f"would evaluate the test volumes of {folder.path / SPLIT} into {to}; nothing was written")
@@ -149,9 +151,10 @@ def _export(folder, to, dry_run):
     import_keras()
 
     from app.export.saved_model import export_classifier
-    from app.tasks.fov_trials import load_classifier
+    from app.training.fov_contract import FovContract
+    from app.training.train import load_trained
 
-    model, contract = load_classifier(folder)
+    model, contract = load_trained(folder, FovContract, "fov")
     if dry_run:
         return print(f"would write a SavedModel into {to}; nothing was written")
     path, difference = export_classifier(model, contract, to)

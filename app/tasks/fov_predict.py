@@ -38,9 +38,11 @@ def predict(folder, inputs, to, dry_run=False):
     def load():
         import_keras()
 
-        from app.tasks.fov_trials import load_classifier, logits_of
+        from app.tasks.fov_trials import logits_of
+        from app.training.fov_contract import FovContract
+        from app.training.train import load_trained
 
-        model, contract = load_classifier(folder)
+        model, contract = load_trained(folder, FovContract, "fov")
         return lambda one: _decide(one, contract, lambda slices: logits_of(model, slices), to)
 
     predict_volumes("fov", inputs, load, to, "regions.csv", "decided", dry_run)

@@ -5,9 +5,6 @@ import numpy as np
 
 from app.data.regions import CLASSES
 from app.data.slice_batches import SliceBatches
-from app.errors import UserError
-from app.training.fov_contract import FovContract
-from app.training.train import load_checkpoint
 from nets.classification.slice_classifier import SliceClassifier
 
 CHUNK = 256
@@ -124,23 +121,6 @@ def class_weights(classes):
     counts = np.bincount(classes, minlength=len(CLASSES))
     there = counts > 0
     return np.where(there, len(classes) / np.maximum(counts, 1) / there.sum(), 0.0)
-
-
-def load_classifier(folder):
-    """A trained network and its contract.
-
-    Args:
-        folder: `RunFolder`.
-
-    Returns:
-        `SliceClassifier` and `FovContract`.
-
-    Raises:
-        UserError: If nothing was trained there, or a file is damaged.
-    """
-    if not folder.model.is_file():
-        raise UserError(f"{folder.model}: no trained model; run 'python main.py fov --config FILE' first")
-    return load_checkpoint(folder.model), FovContract.read(folder.contract)
 
 
 def _known(stacks):

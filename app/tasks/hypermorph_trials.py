@@ -35,7 +35,7 @@ class HyperMorphTrials:
     def build(self, config):
         """A compiled network of a config."""
         model = build_model(config, hyper_parameters(config), self.labels if uses_labels(config) else 0)
-        model.compile(optimizer(config.training))
+        model.compile(optimizer(config.training, config.training.steps))
         return model
 
     def fit(self, config, model, initial_epoch, epochs, callbacks):

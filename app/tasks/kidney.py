@@ -160,9 +160,11 @@ def _evaluate(config, folder, to, dry_run):
     import_keras()
 
     from app.reporting.kidney_report import write_evaluation
-    from app.tasks.kidney_model import load_kidney, segment
+    from app.tasks.kidney_model import segment
+    from app.training.kidney_contract import KidneyContract
+    from app.training.train import load_trained
 
-    model, contract = load_kidney(folder)
+    model, contract = load_trained(folder, KidneyContract, "kidney")
     folder.check(config, FREE_KEYS)
     if dry_run:
         return print(f"would evaluate the test volumes of {folder.path / SPLIT} into {to}; nothing was written")
@@ -180,9 +182,10 @@ def _export(folder, to, dry_run):
     import_keras()
 
     from app.export.saved_model import export_segmentation
-    from app.tasks.kidney_model import load_kidney
+    from app.training.kidney_contract import KidneyContract
+    from app.training.train import load_trained
 
-    model, contract = load_kidney(folder)
+    model, contract = load_trained(folder, KidneyContract, "kidney")
     if dry_run:
         return print(f"would write a SavedModel into {to}; nothing was written")
     path, difference = export_segmentation(model, contract, to)

@@ -10,7 +10,7 @@ from app.data.cube import cube_grid, from_cube, to_cube, unit_range
 from app.errors import UserError
 from app.files import whole_file
 from app.training.kidney_contract import KidneyContract
-from app.training.train import load_checkpoint
+from app.training.train import load_trained, optimizer
 from nets.losses.dice import SegmentationLoss
 from nets.segmentation_unet import SegmentationUNet, copy_weights
 from transfer.adapted_unet import AdaptedUNet
@@ -37,23 +37,6 @@ class Segmentation:
     cube: np.ndarray
 
 
-def load_kidney(folder):
-    """A trained network and its contract.
-
-    Args:
-        folder: `RunFolder`.
-
-    Returns:
-        `SegmentationUNet` or `AdaptedUNet`, and `KidneyContract`.
-
-    Raises:
-        UserError: If nothing was trained there, or a file is damaged.
-    """
-    if not folder.model.is_file():
-        raise UserError(f"{folder.model}: no trained model; run 'python main.py kidney --config FILE' first")
-    return load_checkpoint(folder.model), KidneyContract.read(folder.contract)
-
-
 def load_source(folder, data):
     """The network that a strategy starts from.
 
@@ -67,7 +50,7 @@ def load_source(folder, data):
     Raises:
         UserError: If it is missing, was adapted itself, or sees another cube.
     """
-    model, contract = load_kidney(folder)
+    model, contract = load_trained(folder, KidneyContract, "kidney")
     if not isinstance(model, SegmentationUNet):
         raise UserError(f"source: {folder.path} holds an adapted network; give the run of the one that it came from")
     if (contract.size, contract.spacing_mm) != (data.size, data.spacing_mm):
@@ -119,10 +102,7 @@ def compile_model(config, model, steps):
         model: Keras model.
         steps: Batches an epoch.
     """
-    rate = config.training.learning_rate
-    if config.training.decay:
-        rate = keras.optimizers.schedules.CosineDecay(rate, config.training.epochs * steps, alpha=0.02)
-    model.compile(keras.optimizers.Adam(rate), SegmentationLoss(), jit_compile=keras.backend.backend() == "jax")
+    model.compile(optimizer(config.training, steps), SegmentationLoss(), jit_compile=keras.backend.backend() == "jax")
 
 
 def descriptions(source, cases):

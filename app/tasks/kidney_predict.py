@@ -26,9 +26,10 @@ def predict(folder, inputs, to, dry_run=False):
     def load():
         import_keras()
 
-        from app.tasks.kidney_model import load_kidney
+        from app.training.kidney_contract import KidneyContract
+        from app.training.train import load_trained
 
-        model, contract = load_kidney(folder)
+        model, contract = load_trained(folder, KidneyContract, "kidney")
         return lambda one: _segment(one, model, contract, to)
 
     predict_volumes("kidney", inputs, load, to, "volumes.csv", "segmented", dry_run)

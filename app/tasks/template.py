@@ -220,9 +220,11 @@ def _evaluate(config, folder, to, dry_run):
     import_keras()
 
     from app.reporting.template_report import write_evaluation
-    from app.tasks.template_model import Segmenter, load_template_network
+    from app.tasks.template_model import Segmenter
+    from app.training.template_contract import TemplateContract
+    from app.training.train import load_trained
 
-    model, contract = load_template_network(folder)
+    model, contract = load_trained(folder, TemplateContract, "template")
     folder.check(config, FREE_KEYS)
     if dry_run:
         return print(f"would evaluate the test volumes of {folder.path / SPLIT} into {to}; nothing was written")
@@ -239,9 +241,10 @@ def _export(folder, to, dry_run):
     import_keras()
 
     from app.export.saved_model import export_template
-    from app.tasks.template_model import load_template_network
+    from app.training.template_contract import TemplateContract
+    from app.training.train import load_trained
 
-    model, contract = load_template_network(folder)
+    model, contract = load_trained(folder, TemplateContract, "template")
     if dry_run:
         return print(f"would write a SavedModel into {to}; nothing was written")
     path, difference = export_template(model, contract, to)

@@ -8,8 +8,7 @@ from scipy.ndimage import label, map_coordinates
 
 from app.data.cube import CubeGrid, cube_grid, from_cube, to_cube, unit_range
 from app.errors import UserError
-from app.training.template_contract import TemplateContract
-from app.training.train import load_checkpoint
+from app.training.train import optimizer
 from nets.losses.dice import SegmentationLoss
 from nets.ops.jacobian import jacobian_determinant
 from nets.segmentation_unet import SegmentationUNet
@@ -51,23 +50,6 @@ class TemplateSegmentation:
     grid: CubeGrid
 
 
-def load_template_network(folder):
-    """A trained network and its contract.
-
-    Args:
-        folder: `RunFolder`.
-
-    Returns:
-        `TemplateNetwork` or `SegmentationUNet`, and `TemplateContract`.
-
-    Raises:
-        UserError: If nothing was trained there, or a file is damaged.
-    """
-    if not folder.model.is_file():
-        raise UserError(f"{folder.model}: no trained model; run 'python main.py template --config FILE' first")
-    return load_checkpoint(folder.model), TemplateContract.read(folder.contract)
-
-
 def build(config, template):
     """The network of a config.
 
@@ -102,13 +84,10 @@ def compile_model(config, model, steps):
         model: Keras model.
         steps: Batches an epoch.
     """
-    rate = config.training.learning_rate
-    if config.training.decay:
-        rate = keras.optimizers.schedules.CosineDecay(rate, config.training.epochs * steps, alpha=0.02)
     loss = SegmentationLoss()
     if isinstance(model, TemplateNetwork):
         loss = {"mask": SegmentationLoss(), "evidence": SegmentationLoss()}
-    model.compile(keras.optimizers.Adam(rate), loss, jit_compile=keras.backend.backend() == "jax")
+    model.compile(optimizer(config.training, steps), loss, jit_compile=keras.backend.backend() == "jax")
 
 
 def dice_of(model, cases):

@@ -38,9 +38,11 @@ def predict(folder, config, inputs, to, points=None, dry_run=False):
     def load():
         import_keras()
 
-        from app.tasks.template_model import Segmenter, load_template_network
+        from app.tasks.template_model import Segmenter
+        from app.training.template_contract import TemplateContract
+        from app.training.train import load_trained
 
-        model, contract = load_template_network(folder)
+        model, contract = load_trained(folder, TemplateContract, "template")
         given = read_points(points, contract.labels) if points is not None else None
         segment = Segmenter(model, contract, config.refinement_steps, config.largest_component)
         return lambda one: _segment(one, segment, contract, config.surface, (points, given), to)

@@ -8,8 +8,44 @@ from app.errors import UserError
 from app.files import write_json
 
 
+class KeptContract:
+    """What the contracts of all tasks have in common: they are dataclasses, kept as JSON beside the model."""
+
+    TELLS = ""  # what it tells, for the message
+
+    def write(self, path):
+        """Write as JSON."""
+        write_json(path, dataclasses.asdict(self))
+
+    @classmethod
+    def from_values(cls, values):
+        """From what a JSON file holds."""
+        return cls(**values)
+
+    @classmethod
+    def read(cls, path):
+        """Read what `write` wrote.
+
+        Args:
+            path: JSON file.
+
+        Returns:
+            The contract.
+
+        Raises:
+            UserError: If it is missing or damaged.
+        """
+        try:
+            return cls.from_values(json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise UserError(
+                f"{path}: cannot be read ({' '.join(str(error).split())[:120]}); it belongs beside "
+                f"{path.with_suffix('.keras').name} and tells {cls.TELLS}: copy both"
+            ) from None
+
+
 @dataclasses.dataclass(frozen=True)
-class Contract:
+class Contract(KeptContract):
     """The rule by which images were prepared in training, kept beside the model.
 
     Args:
@@ -33,9 +69,7 @@ class Contract:
     structures: dict
     simulated: bool = False
 
-    def write(self, path):
-        """Write as JSON."""
-        write_json(path, dataclasses.asdict(self))
+    TELLS = "how images are prepared"
 
     def hyper_vector(self, chosen):
         """Values of all hyper-parameters in the network's order.
@@ -86,32 +120,7 @@ def find_model(path):
         raise UserError(
             f"{model}: no such model; give the folder of a finished hypermorph run, or a .keras file of one"
         )
-    return model, read_contract(
-        model.with_suffix(".json"), lambda values: Contract(**values), "how images are prepared"
-    )
-
-
-def read_contract(path, build, tells):
-    """A contract's file.
-
-    Args:
-        path: JSON file.
-        build: Function from its content to the contract.
-        tells: What it tells, for the message.
-
-    Returns:
-        What `build` returned.
-
-    Raises:
-        UserError: If the file is missing or damaged.
-    """
-    try:
-        return build(json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UserError(
-            f"{path}: cannot be read ({' '.join(str(error).split())[:120]}); it belongs beside "
-            f"{path.with_suffix('.keras').name} and tells {tells}: copy both"
-        ) from None
+    return model, Contract.read(model.with_suffix(".json"))
 
 
 def _ranges(hyper):

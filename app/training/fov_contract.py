@@ -2,13 +2,12 @@
 
 import dataclasses
 
-from app.files import write_json
-from app.training.contract import read_contract
+from app.training.contract import KeptContract
 from nets.classification.volume_decision import VolumeDecision
 
 
 @dataclasses.dataclass(frozen=True)
-class FovContract:
+class FovContract(KeptContract):
     """Kept beside the model.
 
     Args:
@@ -23,26 +22,9 @@ class FovContract:
     decision: VolumeDecision
     simulated: bool
 
-    def write(self, path):
-        """Write as JSON."""
-        write_json(path, dataclasses.asdict(self))
+    TELLS = "how volumes are decided"
 
     @classmethod
-    def read(cls, path):
-        """Read what `write` wrote.
-
-        Args:
-            path: JSON file.
-
-        Returns:
-            `FovContract`.
-
-        Raises:
-            UserError: If it is missing or damaged.
-        """
-        return read_contract(path, _from_json, "how volumes are decided")
-
-
-def _from_json(values):
-    decision = {**values["decision"], "classes": tuple(values["decision"]["classes"])}
-    return FovContract(**{**values, "decision": VolumeDecision(**decision)})
+    def from_values(cls, values):
+        decision = {**values["decision"], "classes": tuple(values["decision"]["classes"])}
+        return cls(**{**values, "decision": VolumeDecision(**decision)})

@@ -2,12 +2,11 @@
 
 import dataclasses
 
-from app.files import write_json
-from app.training.contract import read_contract
+from app.training.contract import KeptContract
 
 
 @dataclasses.dataclass(frozen=True)
-class KidneyContract:
+class KidneyContract(KeptContract):
     """Kept beside the model.
 
     Args:
@@ -24,21 +23,4 @@ class KidneyContract:
     largest_component: bool
     simulated: bool
 
-    def write(self, path):
-        """Write as JSON."""
-        write_json(path, dataclasses.asdict(self))
-
-    @classmethod
-    def read(cls, path):
-        """Read what `write` wrote.
-
-        Args:
-            path: JSON file.
-
-        Returns:
-            `KidneyContract`.
-
-        Raises:
-            UserError: If it is missing or damaged.
-        """
-        return read_contract(path, lambda values: cls(**values), "on which cube it sees")
+    TELLS = "on which cube it sees"

@@ -2,13 +2,12 @@
 
 import dataclasses
 
-from app.files import write_json
-from app.training.contract import read_contract
+from app.training.contract import KeptContract
 from segmentation.topology import Topology
 
 
 @dataclasses.dataclass(frozen=True)
-class TemplateContract:
+class TemplateContract(KeptContract):
     """Kept beside the model.
 
     Args:
@@ -29,26 +28,9 @@ class TemplateContract:
     topologies: tuple
     simulated: bool
 
-    def write(self, path):
-        """Write as JSON."""
-        write_json(path, dataclasses.asdict(self))
+    TELLS = "which template it deforms, on which cube"
 
     @classmethod
-    def read(cls, path):
-        """Read what `write` wrote.
-
-        Args:
-            path: JSON file.
-
-        Returns:
-            `TemplateContract`.
-
-        Raises:
-            UserError: If it is missing or damaged.
-        """
-
-        def build(values):
-            topologies = tuple(Topology(**one) for one in values["topologies"])
-            return cls(**{**values, "labels": tuple(values["labels"]), "topologies": topologies})
-
-        return read_contract(path, build, "which template it deforms, on which cube")
+    def from_values(cls, values):
+        topologies = tuple(Topology(**one) for one in values["topologies"])
+        return cls(**{**values, "labels": tuple(values["labels"]), "topologies": topologies})

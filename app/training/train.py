@@ -21,7 +21,7 @@ def train(build, pairs, config, folder, measure=None, compile_model=None):
         config: `TrainingConfig`, or another with `epochs`, `replicas` and `validate_every`.
         folder: `RunFolder`.
         measure: Function `(model) -> dict` of what is measured on the validation data, or None.
-        compile_model: Function `(model)`; by default with `optimizer(config)`.
+        compile_model: Function `(model)`; by default with `optimizer`.
 
     Returns:
         The trained model and its history, a list of dicts.
@@ -46,7 +46,7 @@ def _train(build, pairs, config, folder, measure, compile_model):
             log(f"going on after epoch {done} of {config.epochs}")
     else:
         model, done, history = build(), 0, []
-        compile_model(model) if compile_model else model.compile(optimizer(config))
+        compile_model(model) if compile_model else model.compile(optimizer(config, steps))
     if done >= config.epochs:
         log(f"training is complete ({done} epochs)")
         return model, history
@@ -73,18 +73,38 @@ def _train(build, pairs, config, folder, measure, compile_model):
     return model, checkpoint.history
 
 
-def optimizer(config):
+def optimizer(config, steps):
     """Adam with a cosine decay to a fiftieth over the whole training.
 
     Args:
-        config: `TrainingConfig`.
+        config: `TrainingConfig`, or another with `epochs`, `learning_rate` and `decay`.
+        steps: Batches an epoch.
 
     Returns:
         Keras optimiser.
     """
-    total = config.epochs * config.steps
+    total = config.epochs * steps
     decay = keras.optimizers.schedules.CosineDecay(config.learning_rate, total, alpha=0.02)
     return keras.optimizers.Adam(decay if config.decay else config.learning_rate)
+
+
+def load_trained(folder, contract, task):
+    """A trained network and its contract.
+
+    Args:
+        folder: `RunFolder` of its training.
+        contract: Class of the contract, a `KeptContract`.
+        task: Name of the task, for the message.
+
+    Returns:
+        Keras model and contract.
+
+    Raises:
+        UserError: If nothing was trained there, or a file is damaged.
+    """
+    if not folder.model.is_file():
+        raise UserError(f"{folder.model}: no trained model; run 'python main.py {task} --config FILE' first")
+    return load_checkpoint(folder.model), contract.read(folder.contract)
 
 
 def load_checkpoint(path, precision=None):

@@ -1,0 +1,212 @@
+"""The thesis' table 4.2 (template deformation against a U-Net), and ours; on whole and on corrupted images.
+
+    python -m benchmarks.template_against_unet                       # all; goes on after an interruption
+    python -m benchmarks.template_against_unet --seeds 1 --cohorts kidneys
+
+Simulated kidneys of adults and children (`configs/template/kidney.yaml`) and real hippocampi (two labels, 160 to train
+on, 40 to test). Runs are kept in `runs/template_against_unet`; written to `results/template_against_unet.json` and
+`docs/figures/template_against_unet.png`.
+"""
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import yaml
+from scipy.ndimage import gaussian_filter
+
+from app.cli import DONE, USER_INPUT
+from app.cli import main as command_line
+from app.data.volumes import Volume, read_volume, write_volume
+from benchmarks.results_file import ResultsFile
+
+ROOT = Path(__file__).resolve().parents[1]
+RUNS = ROOT / "runs" / "template_against_unet"
+DATA = Path(os.environ.get("KERASMORPH_DATA", ROOT.parent / "shared" / "data"))
+EPOCHS = 20
+STILL = {"noise": 0.0, "translation_vox": 0.0, "rotation_radians": 0.0, "scaling": 0.0}
+THESIS_NETWORK = {"diffeomorphic": False, "local_weight": 0.0, "volume_weight": 0.0}
+METHODS = {
+    "U-Net, no augmentation": {"network": {"transform": "none"}, "augmentation": STILL},
+    "U-Net": {"network": {"transform": "none"}},
+    "local only": {"network": {"transform": "local", **THESIS_NETWORK}, "template": {"kind": "subject"}},
+    "global and local": {"network": THESIS_NETWORK, "template": {"kind": "subject"}},
+    "ours": {},
+}
+AGAIN = {  # what is done to a trained network's answers, without another training
+    "U-Net": {"U-Net, largest part": {"largest_component": True}},
+    "ours": {"ours, refined": {"refinement_steps": 20}},
+}
+CORRUPTIONS = ("shadow", "noise", "slab")
+THESIS = {"U-Net, no augmentation": (0.81, 0.74), "U-Net": (0.89, 0.82), "local only": (0.85, 0.75),
+          "global and local": (0.88, 0.82)}  # fmt: skip
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--cohorts", nargs="+", default=["kidneys", "hippocampi"])
+    options = parser.parse_args()
+    results = ResultsFile("template_against_unet", {"epochs": EPOCHS, "methods": METHODS})
+    for seed in range(options.seeds):
+        for cohort in options.cohorts:
+            for method in METHODS:
+                names = {method: {}, **AGAIN.get(method, {})}
+                for name, applied in names.items():
+                    results.measure(
+                        f"{cohort} / {name} / {seed}",
+                        lambda cohort=cohort, method=method, seed=seed, applied=applied: _row(
+                            cohort, method, seed, applied
+                        ),
+                    )
+    names = [name for method in METHODS for name in (method, *AGAIN.get(method, {}))]
+    table = {
+        cohort: {name: _mean([results.rows[f"{cohort} / {name} / {seed}"] for seed in range(options.seeds)])
+                 for name in names}
+        for cohort in options.cohorts
+    }  # fmt: skip
+    results.write(table=table, thesis=THESIS)
+    for cohort, rows in table.items():
+        for name, row in rows.items():
+            print(cohort, "|", name, "|", {key: row[key] for key in row if key.endswith(("dice", "topology"))})
+    _picture(table)
+
+
+def _row(cohort, method, seed, applied):
+    import keras
+
+    from app.config import load_config
+    from app.reporting.template_report import measure, summarise_template
+    from app.tasks.template import _parts
+    from app.tasks.template_config import TemplateConfig
+    from app.tasks.template_model import Segmenter
+    from app.training.run_folder import RunFolder
+    from app.training.template_contract import TemplateContract
+    from app.training.train import load_trained
+
+    path = _config(cohort, method, seed)
+    config = load_config(TemplateConfig, path)
+    folder = RunFolder(config.output)
+    if not (folder.path / "metrics.json").is_file():
+        # A plain displacement may break the topology; its report says so, and the command ends with the user's code.
+        ended = command_line(["template", "--config", str(path)])
+        if ended not in (DONE, USER_INPUT) or not (folder.path / "metrics.json").is_file():
+            raise SystemExit(f"{folder.path}: failed")
+    model, contract = load_trained(folder, TemplateContract, "template")
+    segment = Segmenter(model, contract, applied.get("refinement_steps", 0), applied.get("largest_component", False))
+    structures = config.data.labels and [[one] for one in config.data.labels]
+    test = _parts(config, None)["test"]
+    row = {"whole": summarise_template(measure(segment, test, contract, structures))}
+    for kind in CORRUPTIONS:
+        cases = [_corrupted(cohort, case, kind) for case in test]
+        row[kind] = summarise_template(measure(segment, cases, contract, structures))
+    metrics = json.loads((folder.path / "metrics.json").read_text())
+    row |= {"weights": metrics["weights"], "pose": metrics.get("pose", {}).get("median_det")}
+    row["largest_correlation"] = metrics.get("pose", {}).get("largest_correlation")
+    keras.backend.clear_session()
+    return row
+
+
+def _config(cohort, method, seed):
+    content = yaml.safe_load((ROOT / "configs" / "template" / "kidney.yaml").read_text())
+    content["data"].pop("phantom")
+    content["data"]["cohort"] = str(_kidneys() if cohort == "kidneys" else _hippocampi())
+    if cohort == "hippocampi":
+        content["data"] |= {"spacing_mm": 2.0, "labels": [1, 2]}
+        content["augmentation"] = {"translation_vox": 1.0}
+    for key, values in METHODS[method].items():
+        content[key] = {**content.get(key, {}), **values}
+    name = f"{cohort}-{method.replace(', ', '-').replace(' ', '_')}-{seed}"
+    content |= {"output": str(RUNS / name), "seed": seed}
+    content["training"]["epochs"] = EPOCHS
+    path = RUNS / f"{name}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def _kidneys():
+    from app.data.phantoms.kidneys import KidneysConfig, write_kidneys
+
+    return write_kidneys(RUNS / "kidneys", KidneysConfig(adults=160, children=64, detail_mm=4.0))
+
+
+def _hippocampi():
+    folder = DATA / "hippocampus_msd"
+    rows = [f"{path.name[:15]},{path},{folder / 'labels' / path.name},source"
+            for path in sorted((folder / "images").iterdir())]  # fmt: skip
+    path = RUNS / "hippocampi.csv"
+    path.write_text("subject,image,mask,population\n" + "\n".join(rows) + "\n")
+    return path
+
+
+def _corrupted(cohort, case, kind):
+    """The case with a file of its own: a shadow from the first axis' side, noise, or a slab that is missing."""
+    import dataclasses
+
+    path = RUNS / "corrupted" / kind / cohort / f"{case.subject}.nii.gz"
+    if not path.is_file():
+        image, truth = read_volume(case.image), read_volume(case.mask)
+        rng = np.random.default_rng([CORRUPTIONS.index(kind), sum(map(ord, case.subject))])
+        array = np.asarray(image.array, "float32")
+        high, places = np.percentile(array, 99.5), np.argwhere(np.asarray(truth.array) > 0)
+        centre, extent = places.mean(axis=0), np.ptp(places, axis=0) + 1
+        if kind == "noise":
+            array = np.where(array > 0, np.clip(array + rng.normal(0, 0.25 * high, array.shape), 1e-3 * high, high), 0)
+        else:
+            axis = int(np.argmax(extent))
+            where = np.arange(array.shape[axis]) - (centre[axis] + rng.uniform(-0.25, 0.25) * extent[axis])
+            width = (0.3 if kind == "shadow" else 0.2) * extent[axis]
+            inside = (np.abs(where) < width / 2).astype("float32")
+            inside = gaussian_filter(inside, 1.0) if kind == "shadow" else inside
+            factor = (1 - (0.9 if kind == "shadow" else 1.0) * inside).reshape(
+                [-1 if a == axis else 1 for a in range(3)]
+            )
+            array = np.where(array > 0, np.maximum(array * factor, 1e-3 * high), 0)
+        write_volume(path, Volume(array.astype("float32"), image.affine))
+    return dataclasses.replace(case, image=path)
+
+
+def _mean(rows):
+    """Means over seeds, flat: 'whole source dice', ..."""
+    found = {}
+    for part in ("whole", *CORRUPTIONS):
+        for population in rows[0][part]:
+            for key in ("dice", "hd95_mm", "surface_dice", "components", "template_topology", "folding", "held_back",
+                        "seconds"):  # fmt: skip
+                values = [row[part][population][key] for row in rows]
+                if None not in values:
+                    found[f"{part} {population} {key}"] = round(float(np.mean(values)), 4)
+            values = [row[part][population]["dice"] for row in rows]
+            found[f"{part} {population} dice sd over seeds"] = round(float(np.std(values)), 4)
+    for key in ("weights", "pose", "largest_correlation"):
+        if rows[0][key] is not None:
+            found[key] = float(np.mean([row[key] for row in rows]))
+    return found
+
+
+def _picture(table):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    columns = []
+    for cohort, rows in table.items():
+        populations = dict.fromkeys(key.split()[1] for key in rows["ours"] if key.startswith("whole"))
+        columns += [(cohort, population) for population in populations]
+    figure, panels = plt.subplots(1, len(columns), figsize=(5 * len(columns), 4.6), layout="constrained", squeeze=False)
+    for panel, (cohort, population) in zip(panels[0], columns, strict=True):
+        for offset, (name, row) in enumerate(table[cohort].items()):
+            values = [row[f"{part} {population} dice"] for part in ("whole", *CORRUPTIONS)]
+            panel.bar(np.arange(4) + 0.12 * offset, values, 0.12, label=name)
+        panel.set_xticks(np.arange(4) + 0.36, ("whole", *CORRUPTIONS))
+        panel.set(title=f"{cohort}, {population}", ylabel="Dice", ylim=(0, 1))
+    panels[0][0].legend(fontsize=7)
+    figure.savefig(ROOT / "docs" / "figures" / "template_against_unet.png", dpi=110)
+
+
+if __name__ == "__main__":
+    main()
