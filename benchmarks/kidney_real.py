@@ -24,7 +24,7 @@ from benchmarks.results_file import ResultsFile
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "runs" / "kidney_real"
 DATA = Path(os.environ.get("KERASMORPH_DATA", ROOT.parent / "shared" / "data"))
-SETTINGS = {"epochs": 30, "transfer_epochs": 30, "filters": [8, 16, 32, 64], "source": 100, "target": 60}
+SETTINGS = {"epochs": 15, "transfer_epochs": 20, "filters": [8, 16, 32, 64], "source": 100, "target": 60}
 TURN, LARGER, SHIFT = (25.0, -15.0, 20.0), 1.25, (3.0, -2.0, 2.0)
 
 
@@ -33,7 +33,7 @@ def main():
     hippocampi = {"size": 32, "spacing_mm": 2.0, "cohort": str(_hippocampi()), "labels": [1, 2]}
     ultrasound = {"size": 32, "spacing_mm": 0.8, "cohort": str(_ultrasound())}
     results.measure("hippocampus / source", lambda: _run("hippocampus", "source", hippocampi))
-    for strategy, rate in (("fine_tuning", 5e-4), ("geometric_intensity", 3e-3), ("gated", 3e-3)):
+    for strategy, rate in (("fine_tuning", 1e-3), ("geometric_intensity", 3e-3), ("gated", 3e-3)):
         results.measure(
             f"hippocampus / {strategy}",
             lambda strategy=strategy, rate=rate: _run("hippocampus", strategy, hippocampi, rate),
@@ -53,7 +53,11 @@ def _run(cohort, strategy, data, rate=2e-3):
         },
         "augmentation": {"translation_vox": 1.0},
     }  # fmt: skip
-    config |= {"network": {"filters": SETTINGS["filters"]}} if anew else {"source": str(RUNS / f"{cohort}-source")}
+    config |= (
+        {"network": {"filters": SETTINGS["filters"], "batch_normalisation": True}}
+        if anew
+        else {"source": str(RUNS / f"{cohort}-source")}
+    )
     path = RUNS / f"{cohort}-{strategy}.yaml"
     path.write_text(yaml.safe_dump(config))
     if command_line(["kidney", "train" if anew else "transfer", "--config", str(path)]) != DONE:

@@ -27,9 +27,9 @@ TABLE = (*ANEW, "fine_tuning", "fixed_convolutions", "geometric", "intensity", "
 CHILDREN = (5, 10, 20)
 LAYERS = (2, 5, 8, 11, 14)
 ADAPTED = tuple(name for name in TABLE if name not in ANEW)
-EPOCHS = {"source": 30, "target": 60, "joint": 20}
-TRANSFER_EPOCHS = 40
-RATES = {"fine_tuning": 5e-4, "fixed_convolutions": 5e-4, "first_layers": 5e-4, "last_layers": 5e-4}  # others: config's
+EPOCHS = {"source": 20, "target": 40, "joint": 12}
+TRANSFER_EPOCHS = 30
+RATES = dict.fromkeys(("fine_tuning", "fixed_convolutions", "first_layers", "last_layers"), 1e-3)  # others: config's
 ROUNDS = 7
 THESIS = {
     "source": (0.80, 0.61), "target": (0.57, 0.66), "joint": (0.81, 0.74), "fine_tuning": (0.72, 0.72),
