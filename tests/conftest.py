@@ -1,8 +1,11 @@
 """What tests share: seeds, the data folder, small cohorts, and the command line."""
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -28,17 +31,31 @@ def data_folder():
 
 @pytest.fixture(scope="session")
 def main():
+    """Run `main.py ...` with a user's words; in this process, since each new one would spend seconds on imports."""
+    from app.cli import main as command_line
+
+    def call(*words):
+        if "keras" in sys.modules:
+            sys.modules["keras"].backend.clear_session()  # names are given as in a fresh process
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
+            warnings.simplefilter("default")
+            try:
+                code = command_line([str(word) for word in words])
+            except SystemExit as ended:  # argparse
+                code = ended.code
+        return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def shell():
     """Run `python main.py ...` as a user would: a process of its own."""
 
-    def call(*words, timeout=300, **options):
-        return subprocess.run(
-            [sys.executable, "main.py", *map(str, words)],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            **options,
-        )
+    def call(*words, **options):
+        command = [sys.executable, "main.py", *map(str, words)]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, **options)
 
     return call
 

@@ -8,7 +8,7 @@ TASKS = {
     "register": ("app.tasks.register", "register two image files with a trained model"),
     "evaluate": ("app.tasks.evaluate", "measure a trained model on the pairs of a cohort"),
     "export": ("app.tasks.export", "write a trained model as a SavedModel for inference servers"),
-    "tune": ("app.tasks.tune", "search the hyper-parameters of another task: any of its config's keys"),
+    "tune": ("app.tasks.tune", "search the hyper-parameters of another task"),
     "fov": ("app.tasks.fov", "find which regions of the body MR volumes show, and where"),
     "kidney": ("app.tasks.kidney", "segment kidneys, and adapt to a new population"),
     "template": ("app.tasks.template", "segment by deforming a template"),

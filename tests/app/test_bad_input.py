@@ -162,14 +162,14 @@ def test_unwritable_folder(main, small_config, tmp_path):
     assert_refused(done, ["cannot be written", "--set output=FOLDER"])
 
 
-def test_full_disk(main, small_config, tmp_path):
+def test_full_disk(shell, small_config, tmp_path):
     """A disk that fills up in training must leave whole files and a clear line.
 
     The limit on the size of a file stands in for the disk: the same failure of `write`, at
     the first checkpoint.
     """
     output = tmp_path / "run"
-    done = main(
+    done = shell(
         "hypermorph",
         "--config",
         small_config,

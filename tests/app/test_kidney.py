@@ -288,3 +288,29 @@ def test_a_source_of_another_size_is_refused(source, config, main):
                 "--set", "seed=1")  # fmt: skip
     assert done.returncode == 2
     assert "was trained on" in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["hippocampus", "ultrasound"])
+def test_other_organs_train_and_predict(kind, data_folder, config, main, tmp_path):
+    """Real MR with two labels, and prostate ultrasound of its own spacing: no other command, no other code."""
+    rows, data = [], {"size": 32, "spacing_mm": 2.0, "labels": [1, 2]}
+    if kind == "hippocampus":
+        folder = data_folder / "hippocampus_msd"
+        for name in sorted(path.name for path in (folder / "images").iterdir())[:8]:
+            rows.append((name, folder / "images" / name, folder / "labels" / name))
+    else:
+        folder, data = data_folder / "ultrasound3d" / "deepreg_mr_trus", {"size": 32, "spacing_mm": 0.8}
+        for path in sorted((folder / "fixed_images").iterdir())[:8]:
+            labels = nibabel.load(folder / "fixed_labels" / path.name)
+            gland = (np.asarray(labels.dataobj)[..., 0] > 0.5).astype("uint8")
+            write_volume(tmp_path / "mask" / path.name, Volume(gland, labels.affine))
+            rows.append((path.name, path, tmp_path / "mask" / path.name))
+    lines = [",".join(map(str, row)) for row in rows]
+    (tmp_path / "cohort.csv").write_text("subject,image,mask\n" + "\n".join(lines) + "\n")
+    path = config(kind, data={**data, "cohort": str(tmp_path / "cohort.csv")})
+    done = main("kidney", "--config", path)
+    assert done.returncode == 0, done.stderr
+    done = main("kidney", "predict", "--config", path, "--input", rows[0][1], "--to", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    mask = next((tmp_path / "out").glob("*_mask.nii.gz"))
+    assert read_volume(mask).same_grid(read_volume(rows[0][1]))

@@ -16,12 +16,12 @@ from scipy.spatial.transform import Rotation
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_help_is_quick_and_lists_the_tasks(main):
+def test_help_is_quick_and_lists_the_tasks(shell):
     """A help that loads TensorFlow makes users wait five seconds for a typo."""
     seconds = []
     for _ in range(3):
         started = time.perf_counter()
-        done = main("--help")
+        done = shell("--help")
         seconds.append(time.perf_counter() - started)
     assert done.returncode == 0
     for task in ("hypermorph", "register", "evaluate", "export", "doctor"):
