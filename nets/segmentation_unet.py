@@ -1,7 +1,7 @@
 """The U-Net that segments, in 2D and 3D."""
 
 import keras
-from keras import initializers, layers
+from keras import layers
 
 from nets.layers import ConvUpsampled
 from nets.unet import unet
@@ -121,8 +121,7 @@ def segmentation_logits(image, filters, batch_normalisation=False, between=None,
 
     *widths, lowest = [(width, width) for width in filters]
     features = unet(image, convolve, encoder=widths, decoder=[lowest, *widths[:0:-1]], final=widths[0], between=between)
-    # Most voxels are background: logits that begin there spare the first epochs.
-    return convolution(structures, 1, bias_initializer=initializers.Constant(-3.0), name="logits")(features)
+    return convolution(structures, 1, name="logits")(features)
 
 
 def convolution_names(model):
