@@ -27,7 +27,7 @@ TABLE = (*ANEW, "fine_tuning", "fixed_convolutions", "geometric", "intensity", "
 CHILDREN = (5, 10, 20)
 LAYERS = (2, 5, 8, 11, 14)
 ADAPTED = tuple(name for name in TABLE if name not in ANEW)
-EPOCHS = {"source": 20, "target": 40, "joint": 12}
+EPOCHS = {"source": 30, "target": 60, "joint": 20}
 TRANSFER_EPOCHS = 30
 RATES = dict.fromkeys(("fine_tuning", "fixed_convolutions", "first_layers", "last_layers"), 1e-3)  # others: config's
 ROUNDS = 7
@@ -114,10 +114,9 @@ def _epochs(network):
     train = split_cases(read_cases(_cohort()), data.split, 0)["train"]
     children = load_cases([one for one in train if one.population == "target"], data.size, data.spacing_mm)
     source = SegmentationUNet(filters=FILTERS if network == "thesis" else _config("source.yaml").network.filters)
-    batches = CubeBatches(children, 4, 0, config.augmentation)
+    batches = CubeBatches(children, config.training.batch_size, 0, config.augmentation)
     if network == "thesis":
-        (images, masks), count = batches[0], 2
-        pair = {"image": images["image"][:count]}, masks[:count]
+        pair = batches[0]
     seconds = {}
     models = {}
     for strategy in ADAPTED:
