@@ -163,12 +163,12 @@ def _table(rows, seeds):
         table[strategy]["added_share"] = own[0]["added"] / own[0]["parameters"]
         table[strategy]["thesis"] = THESIS.get(strategy)
         for population, prefix in (("adults", "adult"), ("children", "child")):
-            gains = [
-                own[seed]["dice"][subject] - dice
-                for seed in range(seeds)
-                for subject, dice in rows[f"fine_tuning / {seed}"]["dice"].items()
-                if subject.startswith(prefix)
-            ]
+            gains = {}  # of one subject, tested under several seeds, the mean: it counts once
+            for seed in range(seeds):
+                for subject, dice in rows[f"fine_tuning / {seed}"]["dice"].items():
+                    if subject.startswith(prefix):
+                        gains.setdefault(subject, []).append(own[seed]["dice"][subject] - dice)
+            gains = [float(np.mean(one)) for one in gains.values()]
             p = float(wilcoxon(gains).pvalue) if np.any(gains) else None
             table[strategy][f"{population}_gain_over_fine_tuning"] = [round(float(np.mean(gains)), 4), p]
     return table

@@ -143,7 +143,7 @@ def _hippocampi():
 
 
 def _corrupted(cohort, case, kind):
-    """The case with a file of its own: a shadow from the first axis' side, noise, or a slab that is missing."""
+    """The case with a file of its own: a shadowed slab across the structure's longest axis, noise, a missing slab."""
     import dataclasses
 
     path = RUNS / "corrupted" / kind / cohort / f"{case.subject}.nii.gz"

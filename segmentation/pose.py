@@ -142,10 +142,12 @@ class PosePredictor(keras.layers.Layer):
             seen[:, :3] / (self.most_translation * size), seen[:, 3:6] / self.most_degrees,
             ops.clip(seen[:, 6:] / most, -1.5, 1.5),
         ], axis=-1)  # fmt: skip
-        seen = ops.stop_gradient(seen)
+        # Where next to nothing is seen its axes are arbitrary: the pose is then the other layers' alone.
+        seen = ops.stop_gradient(seen * ops.clip(mass[:, None] / (0.05 * self.volume), 0.0, 1.0))
         amount = ops.clip(ops.log((mass[:, None] + 1.0) / (self.volume + 1.0)), -3.0, 3.0)
         lowest = ops.cast(lowest, "float32")
-        context = [ops.mean(lowest, axis=(1, 2, 3)), ops.std(lowest, axis=(1, 2, 3))]
+        # The root of 0 has no slope: maps may be constant where all was dropped.
+        context = [ops.mean(lowest, axis=(1, 2, 3)), ops.sqrt(ops.var(lowest, axis=(1, 2, 3)) + 1e-6)]
         hidden = self.second(self.first(ops.concatenate([*context, seen, amount], axis=-1)))
         raw = ops.tanh(self.last(hidden) + 10.0 * self.gain * seen)
         return ops.concatenate(

@@ -24,11 +24,9 @@ class Template:
     spacing_mm: float
     labels: tuple
 
-    @property
-    def topologies(self):
-        """`Topology` of each structure of the first member, then of all structures together."""
-        mask = self.labelled()
-        return shape_topologies(np.stack([mask == one for one in self.labels], axis=-1))
+    def topologies(self, member=0):
+        """`Topology` of each structure of a member, then of all structures together."""
+        return shape_topologies(structures_of(self.labelled(member), self.labels))
 
     def labelled(self, member=0):
         """A member as a mask: `(size, size, size)` of its labels, 0 outside."""
@@ -47,6 +45,11 @@ def labelled(distances, labels):
     """
     values = np.asarray(labels, "uint16")[np.argmax(distances, axis=-1)]
     return np.where(np.max(distances, axis=-1) > 0, values, 0).astype("uint16")
+
+
+def structures_of(mask, labels):
+    """Masks of structures, `(..., structures)`, from a mask of labels."""
+    return np.stack([mask == one for one in labels], axis=-1)
 
 
 def shape_topologies(masks):
@@ -79,7 +82,7 @@ def subject_template(masks, spacing_mm, labels):
     centred = [_centred(_distances(mask)) for mask in masks]
     flat = np.stack([np.clip(one, -5, 5).ravel() for one in centred])
     chosen = int(np.argmin(np.sum((flat - flat.mean(axis=0)) ** 2, axis=1)))
-    return Template(centred[chosen][None], spacing_mm, tuple(labels)), chosen
+    return Template(_joined(centred[chosen])[None], spacing_mm, tuple(labels)), chosen
 
 
 def mean_template(masks, spacing_mm, labels, members=1, rounds=2, report=None, seed=0):
@@ -110,7 +113,7 @@ def mean_template(masks, spacing_mm, labels, members=1, rounds=2, report=None, s
     if len(masks) < members:
         raise ValueError(f"Expected at least as many shapes as members. Received: {len(masks)} and {members}")
     shapes = [_distances(mask) for mask in masks]
-    volumes = [np.sum(np.max(one, axis=-1) > 0) for one in shapes]
+    volumes = [np.sum(_together(one) > 0) for one in shapes]
     size = np.exp(np.mean(np.log(volumes)))
     first = shapes[int(np.argmin(np.abs(np.log(np.array(volumes) / size))))]
     mean, aligned = _upright(first), shapes
@@ -125,21 +128,32 @@ def mean_template(masks, spacing_mm, labels, members=1, rounds=2, report=None, s
         _sized(_centred(np.mean([one for one, own in zip(aligned, groups, strict=True) if own == group], axis=0)), size)
         for group in range(members)
     ]
-    return Template(np.stack(means).astype("float32"), spacing_mm, tuple(labels))
+    return Template(np.stack([_joined(one) for one in means]).astype("float32"), spacing_mm, tuple(labels))
 
 
 def _distances(mask):
-    """Signed distance of each structure; where two meet, of the face between them, so that no gap is left there."""
-    own = np.stack([signed_distance(mask[..., index]) for index in range(mask.shape[-1])], axis=-1)
-    if mask.shape[-1] == 1:
-        return own
-    others = [np.max(np.delete(own, index, axis=-1), axis=-1) for index in range(mask.shape[-1])]
-    between = 0.5 * (own - np.stack(others, axis=-1))
-    return np.minimum(signed_distance(mask.any(axis=-1))[..., None], between)
+    """Signed distance of each structure and, of several, of all together at the end."""
+    parts = [signed_distance(mask[..., index]) for index in range(mask.shape[-1])]
+    if len(parts) > 1:
+        parts.append(signed_distance(mask.any(axis=-1)))
+    return np.stack(parts, axis=-1)
 
 
 def _together(distances):
-    return np.max(distances, axis=-1)
+    return distances[..., -1]
+
+
+def _joined(distances):
+    """Structures that leave no gap: inside of all together each goes to the face that is as near to the next one.
+
+    Done once, after averaging: the mean of faces that lie elsewhere in each shape would be inside of neither.
+    """
+    own = distances[..., :-1]
+    if not own.shape[-1]:
+        return distances
+    others = [np.max(np.delete(own, index, axis=-1), axis=-1) for index in range(own.shape[-1])]
+    between = 0.5 * (own - np.stack(others, axis=-1))
+    return np.minimum(_together(distances)[..., None], between)
 
 
 def _moved(distances, matrix):

@@ -91,7 +91,7 @@ def from_cube(array, grid, like, outside=0.0):
         array: `(size, size, size)`.
         grid: `CubeGrid`.
         like: `Volume` whose grid is taken.
-        outside: Value beyond the cube.
+        outside: Value beyond the cube; None: that of its edge.
 
     Returns:
         Array of that volume's shape, float32.
@@ -99,7 +99,8 @@ def from_cube(array, grid, like, outside=0.0):
     pull = np.linalg.inv(grid.affine) @ like.affine
     array = np.pad(np.asarray(array, "float32"), 1, mode="edge")  # half a voxel of the cube lies beyond its last middle
     offset = pull[:3, 3] + 1
-    return affine_transform(array, pull[:3, :3], offset, like.array.shape[:3], order=1, mode="constant", cval=outside)
+    beyond = {"mode": "nearest"} if outside is None else {"mode": "constant", "cval": outside}
+    return affine_transform(array, pull[:3, :3], offset, like.array.shape[:3], order=1, **beyond)
 
 
 def unit_range(array):

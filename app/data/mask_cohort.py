@@ -151,6 +151,8 @@ def load_cases(cases, size, spacing_mm, structures=None):
         grid = cube_grid(image, size, spacing_mm)
         cube = unit_range(to_cube(image, grid)).astype("float16")
         parts = [to_cube(Volume(part, image.affine, image.header), grid) > 0.5 for part in np.moveaxis(mask, -1, 0)]
+        if not all(part.any() for part in parts):
+            raise UserError(f"{case.mask}: nothing is left of it in voxels of {spacing_mm:g} mm; lower data.spacing_mm")
         return CubeCase(case, grid, cube, np.stack(parts, axis=-1))
 
     return read_all(cases, read, lambda case: [case.image, case.mask])

@@ -15,7 +15,7 @@ class Points:
     Args:
         places: `(n, 3)`, RAS millimetres.
         inside: `(n,)`, bool.
-        structures: `(n,)`: index of the structure it must be inside of; points outside count for all.
+        structures: `(n,)`: index of the structure that it must be inside or outside of; -1, outside only, for all.
     """
 
     places: np.ndarray
@@ -49,8 +49,10 @@ def read_points(path, labels):
             problems.append(f"{path}, line {number}: x, y, z must be numbers, in RAS millimetres")
         if row["inside"] not in ("0", "1"):
             problems.append(f"{path}, line {number}: inside must be 1 or 0; it is '{row['inside']}'")
-        label = row.get("label") or str(labels[0])
-        if len(labels) > 1 and row["inside"] == "1" and not row.get("label"):
+        label = row.get("label") or (str(labels[0]) if len(labels) == 1 else "")
+        if not label and row["inside"] == "0":
+            structures.append(-1)
+        elif not label:
             problems.append(f"{path}, line {number}: label is missing; the template has {_named(labels)}")
         elif label not in map(str, labels):
             problems.append(f"{path}, line {number}: label '{label}' is not the template's; it has {_named(labels)}")
@@ -82,14 +84,20 @@ def check_points(path, points, volume, near_mm):
     ]
     for index in range(len(points.places)):
         for other in range(index):
-            kind = [(points.inside[one], points.structures[one] * points.inside[one]) for one in (index, other)]
             distance = np.linalg.norm(points.places[index] - points.places[other])
-            if kind[0] != kind[1] and distance < near_mm:
+            if distance < near_mm and _contradict(points, index, other):
                 problems.append(
                     f"{path}, lines {other + 2} and {index + 2}: they contradict each other, {distance:.1f} mm apart "
                     f"where the network sees {near_mm:g} mm; remove one"
                 )
     list_problems(problems)
+
+
+def _contradict(points, one, other):
+    same = points.structures[one] == points.structures[other] or -1 in points.structures[[one, other]]
+    if points.inside[one] and points.inside[other]:
+        return not same  # one place cannot be in two structures
+    return points.inside[one] != points.inside[other] and same
 
 
 def _named(labels):

@@ -10,13 +10,14 @@ TOLERANCE_MM = 4.0
 FIGURES = ("dice", "hd95_mm", "surface_dice", "volume_error_ml", "components")
 
 
-def case_row(case, found, truth, affine):
+def case_row(case, found, truth, affine, tolerance_mm=TOLERANCE_MM):
     """One volume's figures.
 
     Args:
         case: `Case`.
         found, truth: Masks on the image's grid.
         affine: `(4, 4)` of that grid.
+        tolerance_mm: Of the surface Dice.
 
     Returns:
         Dict. `hd95_mm` is None where nothing was found.
@@ -31,7 +32,7 @@ def case_row(case, found, truth, affine):
         "image": str(case.image),
         "dice": float(dice_per_label(truth, found, 1)[0]),
         "hd95_mm": distance if np.isfinite(distance) else None,
-        "surface_dice": surface_dice(truth > 0, found > 0, spacing, TOLERANCE_MM),
+        "surface_dice": surface_dice(truth > 0, found > 0, spacing, tolerance_mm),
         "volume_ml": float(found.sum() * voxel_ml),
         "true_volume_ml": float(truth.sum() * voxel_ml),
         "volume_error_ml": float((int(found.sum()) - int(truth.sum())) * voxel_ml),

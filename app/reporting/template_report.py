@@ -19,7 +19,7 @@ POSE = (
 )  # fmt: skip
 
 
-def write_report(config, folder, contract, weights, segment, test, history):
+def write_report(config, folder, contract, weights, segment, test, poses, history):
     """Measure the test volumes; write `metrics.json`, `volumes.csv`, figures and `report.html`.
 
     Args:
@@ -29,6 +29,7 @@ def write_report(config, folder, contract, weights, segment, test, history):
         weights: Of the network.
         segment: `Segmenter`.
         test: List of `Case`.
+        poses: Dict from population to `(volumes, 9)`: of the training volumes; empty without poses.
         history: List of dicts, one an epoch.
 
     Returns:
@@ -48,16 +49,14 @@ def write_report(config, folder, contract, weights, segment, test, history):
     report.text("FAILED: " + "; ".join(broken) if broken else _kept(rows, contract))
     report.heading("Figures of the test volumes")
     report.table([{"population": name, **found} for name, found in summary.items()])
-    poses = np.array([[row[name] for name in POSE] for row in rows if row.get(POSE[0]) is not None])
-    if len(poses) > 2:
-        content["pose"] = pose_figures(poses)
-        report.heading("Poses of the template")
+    if poses and len(np.concatenate(list(poses.values()))) > 2:
+        content["pose"] = pose_figures(np.concatenate(list(poses.values())))
+        report.heading("Poses of the template in the training volumes")
         report.text(
             f"Median of det(G): {content['pose']['median_det']:.3f}; largest correlation of two parameters "
             f"{content['pose']['largest_correlation']:.2f}."
         )
-        populations = [row["population"] for row in rows]
-        report.figure("poses", _poses_figure(poses, populations), "Distribution of the nine parameters.")
+        report.figure("poses", _poses_figure(poses), "Distribution of the nine parameters.")
         matrix = np.array(content["pose"]["correlations"])
         report.table([
             {"": name, **{other: f"{matrix[i, j]:.2f}" for j, other in enumerate(POSE)}} for i, name in enumerate(POSE)
@@ -121,13 +120,16 @@ def measure(segment, cases, contract, structures=None):
         found = segment(image)
         seconds = time.perf_counter() - began
         each = [
-            case_row(case, found.mask == label, truth[..., index], image.affine)
+            case_row(case, found.mask == label, truth[..., index], image.affine, min(4.0, contract.spacing_mm))
             for index, label in enumerate(contract.labels)
         ]
         row = dict(each[0])
         for name in (*FIGURES, "volume_ml", "true_volume_ml"):
             values = [one[name] for one in each]
             row[name] = None if None in values else float(np.mean(values))
+        if len(each) > 1:  # errors of several structures must not make up for each other
+            row["volume_error_ml"] = float(np.mean([abs(one["volume_error_ml"]) for one in each]))
+        row["components"] = float(np.mean([one.components for one in found.topologies[: len(each)]]))
         if len(each) > 1:
             row |= {f"dice_{label}": one["dice"] for label, one in zip(contract.labels, each, strict=True)}
         row |= {
@@ -174,7 +176,10 @@ def broken_guarantees(rows, contract):
     broken = []
     others = [row["subject"] for row in rows if not row["template_topology"]]
     if others:
-        broken.append(f"{len(others)} of {len(rows)} masks have another topology than the template: {_some(others)}")
+        broken.append(
+            f"{len(others)} of {len(rows)} masks have another topology than the template: {_some(others)}; take a "
+            "smaller data.spacing_mm, or network.diffeomorphic=true"
+        )
     folded = [row["subject"] for row in rows if row["folding_voxels"]]
     if folded and contract.diffeomorphic:
         broken.append(
@@ -216,12 +221,11 @@ def _some(names):
     return ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
 
 
-def _poses_figure(poses, populations):
+def _poses_figure(poses):
     figure, axes = new_figure(9, 6, nrows=3, ncols=3)
     for index, panel in enumerate(np.ravel(axes)):
-        for population in dict.fromkeys(populations):
-            own = [pose[index] for pose, kind in zip(poses, populations, strict=True) if kind == population]
-            panel.hist(own, bins=12, alpha=0.6, label=population)
+        for population, own in poses.items():
+            panel.hist(own[:, index], bins=12, alpha=0.6, label=population)
         panel.set_title(POSE[index].replace("_", " "), fontsize=9)
     np.ravel(axes)[0].legend(fontsize=8)
     return figure

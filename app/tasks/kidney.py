@@ -83,8 +83,9 @@ def _parts(config, phantoms):
 
 
 def _loaded(config, parts):
-    """The volumes to train on and to validate with, read together: all that is wrong is said at once."""
-    everything = [one for name in ("train", "validate") for one in parts[name]]
+    """The volumes to train on and to validate with; those of the test are read too, so that all that is wrong is said
+    before a training and not after it."""
+    everything = [one for name in ("train", "validate", "test") for one in parts[name]]
     data = config.data
     cubes = {one.case: one for one in load_cases(everything, data.size, data.spacing_mm, data.labels and [data.labels])}
     return {name: [cubes[one] for one in parts[name]] for name in ("train", "validate")}

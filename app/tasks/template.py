@@ -53,19 +53,18 @@ def run(config, dry_run=False, action="train", inputs=(), to=None, points=None):
         return _describe(config)
     parts = _parts(config, config.output / "phantoms")
     check_split(folder, split_rows(parts))
-    loaded = _loaded(config, parts, ("train", "validate"))
+    loaded = _loaded(config, parts, ("train", "validate", "test"))  # what is wrong with the test is said now
     kept = folder.path / TEMPLATE
-    if kept.is_file():
-        template = read_template(kept, config.data.size, config.data.spacing_mm)
-    else:
-        template = _template(config, loaded["train"])
+    template = None if kept.is_file() else _template(config, loaded["train"])
     folder.open(config)
     write_csv(folder.path / SPLIT, split_rows(parts))
-    if not kept.is_file():
+    if template is not None:
         write_template(kept, template)
+    # Read even if just written: a session that takes the run up has no other numbers.
+    template = read_template(kept, config.data.size, config.data.spacing_mm)
     log(
         f"{len(loaded['train'])} volumes to train on, {len(parts['test'])} to test; template: "
-        f"{len(template.distances)} of {'; '.join(map(str, template.topologies))}; output in {folder.path}"
+        f"{len(template.distances)} of {'; '.join(map(str, template.topologies()))}; output in {folder.path}"
     )
     return _train_and_report(config, folder, template, loaded, parts["test"])
 
@@ -107,8 +106,9 @@ def _template(config, train):
     else:
         template, named = _from_cohort(config, train, labels)
     if not shape.allow_parts:
-        for value, found in zip(labels, template.topologies, strict=False):
-            _whole(found, value, named)
+        for member in range(len(template.distances)):
+            for value, found in zip(labels, template.topologies(member), strict=False):
+                _whole(found, value, named)
     return template
 
 
@@ -142,12 +142,16 @@ def _from_cohort(config, train, labels):
 
 def _from_mask(config, labels):
     from app.data.cube import cube_grid, to_cube
-    from app.data.volumes import Volume, read_volume
+    from app.data.volumes import Volume, check_three_axes, read_volume
     from segmentation.template import subject_template
     from segmentation.topology import topology
 
     path, data = config.template.mask, config.data
     volume = read_volume(path)
+    try:
+        check_three_axes(volume)
+    except UserError as error:
+        raise UserError(error.told_of(path)) from None
     parts = [np.isin(volume.array, [one]) for one in labels]
     for value, part in zip(labels, parts, strict=True):
         if not part.any():
@@ -159,22 +163,27 @@ def _from_mask(config, labels):
     except UserError as error:
         raise UserError(error.told_of(path)) from None
     cubes = [to_cube(Volume(part.astype("float32"), volume.affine), grid) > 0.5 for part in parts]
-    if not all(cube.any() for cube in cubes):
-        raise UserError(f"{path}: smaller than a voxel of {data.spacing_mm:g} mm; lower data.spacing_mm")
+    if not all(cube.sum() > 8 for cube in cubes):
+        raise UserError(f"{path}: smaller than two voxels of {data.spacing_mm:g} mm; lower data.spacing_mm")
     return subject_template([np.stack(cubes, axis=-1)], data.spacing_mm, labels)[0]
 
 
 def _build(config, to, dry_run):
-    parts = {"train": []}
+    if config.template.file is not None:
+        raise UserError("template.file: names a template that is built already; remove the key to build one")
+    train = []
     if config.template.kind != "mask":
-        parts = _parts(config, None if dry_run and config.data.phantom else to / "phantoms")
+        if dry_run and config.data.phantom is not None:
+            return print(f"would simulate a cohort and build a template into {to}; nothing was written")
+        parts = _parts(config, config.output / "phantoms")
+        train = _loaded(config, parts, ("train",))["train"]
+    template = _template(config, train)
     if dry_run:
-        return print(f"would build a template from {len(parts['train'])} masks into {to}; nothing was written")
-    template = _template(config, _loaded(config, parts, ("train",))["train"])
+        return print(f"would write a template of {template.topologies()[0]} into {to}; nothing was written")
     write_template(to / TEMPLATE, template)
     voxels = [int(np.sum(one > 0)) for one in np.moveaxis(template.distances[0], -1, 0)]
     millilitres = ", ".join(f"{one * template.spacing_mm**3 / 1000:.1f} ml" for one in voxels)
-    print(f"{to / TEMPLATE}: {len(template.distances)} templates, {millilitres}; {template.topologies[0]}")
+    print(f"{to / TEMPLATE}: {len(template.distances)} templates, {millilitres}; {template.topologies()[0]}")
 
 
 def _train_and_report(config, folder, template, loaded, test):
@@ -182,10 +191,11 @@ def _train_and_report(config, folder, template, loaded, test):
 
     from app.data.cube_batches import CubeBatches, TwiceBatches
     from app.reporting.template_report import write_report
-    from app.tasks.template_model import Segmenter, build, compile_model, dice_of
+    from app.tasks.template_model import Segmenter, build, compile_model, dice_of, poses_of
     from app.training.callbacks import save_model
     from app.training.template_contract import TemplateContract
     from app.training.train import train
+    from segmentation.template import Template
 
     keras.utils.set_random_seed(config.seed)
     deforming = config.network.transform != "none"
@@ -204,16 +214,22 @@ def _train_and_report(config, folder, template, loaded, test):
         compile_model=lambda model: compile_model(config, model, len(batches(0))),
     )
     save_model(model, folder.model)
+    if deforming and config.template.kind == "learned":
+        learned = keras.ops.convert_to_numpy(model.get_layer("template").distances)
+        template = Template(learned, template.spacing_mm, template.labels)
+        write_template(folder.path / TEMPLATE, template)
     contract = TemplateContract(
         config.data.size, config.data.spacing_mm, template.labels, config.network.transform,
-        config.network.diffeomorphic, template.topologies, config.data.phantom is not None,
+        config.network.diffeomorphic, template.topologies(), config.data.phantom is not None,
     )  # fmt: skip
     contract.write(folder.contract)
     log("evaluating on the test volumes")
     segment = Segmenter(model, contract, config.refinement_steps, config.largest_component)
-    path, broken = write_report(config, folder, contract, model.count_params(), segment, test, history)
+    weights = sum(int(np.prod(one.shape)) for one in model.trainable_weights)
+    poses = poses_of(model, loaded["train"])
+    path, broken = write_report(config, folder, contract, weights, segment, test, poses, history)
     log(f"report: {path}")
-    list_problems(broken)
+    list_problems([f"{path}: {one}" for one in broken])
 
 
 def _evaluate(config, folder, to, dry_run):
@@ -234,7 +250,7 @@ def _evaluate(config, folder, to, dry_run):
     summary, broken = write_evaluation(to, contract, segment, parts["test"], _structures(config))
     for population, found in summary.items():
         print(f"{population}: Dice {found['dice']:.3f} ({found['volumes']} volumes); {to}")
-    list_problems(broken)
+    list_problems([f"{to / 'volumes.csv'}: {one}" for one in broken])
 
 
 def _export(folder, to, dry_run):
@@ -259,11 +275,13 @@ def _describe(config):
 
     if config.data.phantom is None:
         parts = _parts(config, None)
-        loaded = _loaded(config, parts, ("train", "validate"))
+        loaded = _loaded(config, parts, ("train", "validate", "test"))
         print(", ".join(f"{name}: {len(found)} volumes" for name, found in loaded.items()))
-        print(f"template: {_template(config, loaded['train']).topologies[0]}")
+        print(f"template: {_template(config, loaded['train']).topologies()[0]}")
+    elif config.template.file is not None or config.template.kind == "mask":
+        print(f"template: {_template(config, []).topologies()[0]}")
     print(config_text(config))
     settings = config.network.model_dump(include={"filters", "dropout", "batch_normalisation"})
-    weights, _ = model_size(lambda: SegmentationUNet(**settings))
+    weights, _ = model_size(lambda: SegmentationUNet(**settings, structures=len(config.data.labels or [1])))
     print(f"U-Net: {weights:,} weights")
     print("dry run: nothing was written")

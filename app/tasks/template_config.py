@@ -28,6 +28,8 @@ class TemplateShapeConfig(Config):
     def _one_mask(self):
         if (self.kind == "mask") != (self.mask is not None):
             raise ValueError("mask: a mask file, for kind 'mask' only")
+        if self.file is not None and self.kind not in ("mean", "learned"):
+            raise ValueError(f"file: the template is read, kind '{self.kind}' builds one; remove one of the two")
         return self
 
 
@@ -57,4 +59,9 @@ class TemplateConfig(TaskConfig):
     def _largest(self):
         if self.largest_component and self.network.transform != "none":
             raise ValueError("largest_component: for network.transform 'none' only; a deformed template has its parts")
+        if self.refinement_steps and self.network.transform == "none":
+            raise ValueError("refinement_steps: a U-Net has no transform to refine; remove the key")
+        labels = self.data.labels or []
+        if len(set(labels)) != len(labels):
+            raise ValueError("data.labels: a label stands there twice; remove one")
         return self

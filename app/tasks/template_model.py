@@ -6,18 +6,18 @@ import keras
 import numpy as np
 from scipy.ndimage import label, map_coordinates
 
-from app.data.cube import CubeGrid, cube_grid, from_cube, to_cube, unit_range
-from app.errors import UserError
+from app.data.cube import cube_grid, from_cube, to_cube, unit_range
+from app.errors import UserError, list_problems
 from app.training.train import optimizer
 from nets.losses.dice import SegmentationLoss
 from nets.ops.jacobian import jacobian_determinant
 from nets.segmentation_unet import SegmentationUNet
 from segmentation.deform import deform
 from segmentation.refine import Refinement
-from segmentation.template import labelled, shape_topologies
+from segmentation.template import labelled, shape_topologies, structures_of
 from segmentation.template_network import TemplateNetwork
 
-HALVINGS = (1.0, 0.7, 0.5, 0.25, 0.0)  # of the local field, until a mask has the template's topology
+SHARES = (1.0, 0.7, 0.5, 0.25, 0.0)  # of the local field, until a mask has the template's topology
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,24 +30,27 @@ class TemplateSegmentation:
             logits.
         topologies: Of the mask's structures and, of several, of all together.
         right: Whether these are the template's.
-        displacement: On the cube, in voxels, from the image to the template; None of a U-Net.
+        reached: Where each voxel of the volume's grid lies in the template, `(i, j, k, 3)`, in its voxels; None of a
+            U-Net.
         folding: Voxels of the cube where it folds; None of a U-Net.
         pose: Translations in voxels, angles in degrees, scales of the template; None without.
+        shares: Of each template of a bank; None of a U-Net.
         local_share: How much of the local field was kept: 1, or less where all of it would have broken the topology.
         points_met: Of a user's points, how many; None without points.
-        grid: `CubeGrid`.
+        template: Distances of what was deformed, `(size, size, size, structures)`; None of a U-Net.
     """
 
     mask: np.ndarray
     distances: np.ndarray
     topologies: tuple
     right: bool
-    displacement: np.ndarray | None
+    reached: np.ndarray | None
     folding: int | None
     pose: tuple | None
+    shares: np.ndarray | None
     local_share: float
     points_met: int | None
-    grid: CubeGrid
+    template: np.ndarray | None
 
 
 def build(config, template):
@@ -108,6 +111,23 @@ def dice_of(model, cases):
     return float(np.mean(found))
 
 
+def poses_of(model, cases):
+    """Poses that a network predicts.
+
+    Args:
+        model: Keras model.
+        cases: List of `CubeCase`.
+
+    Returns:
+        Dict from population to `(volumes, 9)`; empty if the network predicts none.
+    """
+    poses = {}
+    for one in cases if isinstance(model, TemplateNetwork) and "parameters" in model.output else []:
+        found = _found(model, one.image)["parameters"][0]
+        poses.setdefault(one.case.population, []).append(found)
+    return {population: np.stack(own) for population, own in poses.items()}
+
+
 class Segmenter:
     """Applies a network to volumes.
 
@@ -145,41 +165,46 @@ class Segmenter:
                     "points: this run's network is a U-Net (network.transform none), which cannot obey them"
                 )
             parts = [from_cube(part, grid, volume, -10.0) for part in np.moveaxis(found["mask"][0], -1, 0)]
-            logits = np.stack([_largest(part) for part in parts] if self.largest_component else parts, axis=-1)
+            logits = np.stack(parts, axis=-1)
             mask = labelled(logits, contract.labels)
-            shapes = _shapes(mask, contract.labels)
+            if self.largest_component:
+                mask = _largest(mask, contract.labels)
+            shapes = shape_topologies(structures_of(mask, contract.labels))
             right = shapes == contract.topologies
-            return TemplateSegmentation(mask, logits, shapes, right, None, None, None, 1.0, None, grid)
+            return TemplateSegmentation(mask, logits, shapes, right, None, None, None, None, 1.0, None, None)
         distances = self._template(found["shares"])
-        unmet = None
+        wanted = (None, None) if points is None else _on_cube(points, grid, len(contract.labels))
         if points is not None or self.refinement_steps:
-            places, signs = _on_cube(points, grid, len(contract.labels)) if points is not None else (None, None)
-            refined = self.refinement(found, distances, places, signs, self.refinement_steps)
+            refined = self.refinement(found, distances, *wanted, self.refinement_steps)
             found |= {"parameters": refined.parameters, "velocity": refined.velocity}
-            unmet = refined.unmet if points is not None else None
-        return self._admissible(found, distances, volume, grid, unmet)
+        return self._admissible(found, distances, volume, grid, *wanted)
 
     def _template(self, shares):
         return keras.ops.convert_to_numpy(self.model.get_layer("template")(shares))
 
-    def _admissible(self, found, distances, volume, grid, unmet):
+    def _admissible(self, found, distances, volume, grid, places, signs):
         parameters, velocity = found.get("parameters"), found.get("velocity")
-        for share in HALVINGS if velocity is not None else (1.0,):
+        template = np.moveaxis(distances[0], -1, 0)
+        # Only a flow comes nearer to the pose alone, whose topology is the template's, by being shortened.
+        for share in SHARES if velocity is not None and self.contract.diffeomorphic else (1.0,):
             bent = None if velocity is None else np.float32(share) * velocity
             total = keras.ops.convert_to_numpy(deform(distances, parameters, bent, self.contract.diffeomorphic)[1])
             # Read off the template itself: distances that were deformed on the cube first would be blurred twice.
-            places = np.moveaxis(in_template(total[0], grid, volume), -1, 0)
-            read = [map_coordinates(one, places, order=1, mode="nearest") for one in np.moveaxis(distances[0], -1, 0)]
-            mask = labelled(np.stack(read, axis=-1), self.contract.labels)
-            shapes = _shapes(mask, self.contract.labels)
+            reached = in_template(total[0], grid, volume)
+            read = _read(template, reached)
+            mask = labelled(read, self.contract.labels)
+            shapes = shape_topologies(structures_of(mask, self.contract.labels))
             if shapes == self.contract.topologies:
                 break
         folding = int(np.sum(keras.ops.convert_to_numpy(jacobian_determinant(total)) <= 0))
         pose = None if parameters is None else tuple(float(one) for one in parameters[0])
-        met = None if unmet is None else int(np.sum(~unmet))
+        met = None
+        if places is not None:
+            moves = np.stack([map_coordinates(one, places.T, order=1) for one in np.moveaxis(total[0], -1, 0)], axis=-1)
+            met = int(np.sum(np.all(signs * _read(template, places + moves) >= 0, axis=-1)))
         right = shapes == self.contract.topologies
         return TemplateSegmentation(
-            mask, np.stack(read, axis=-1), shapes, right, total[0], folding, pose, share, met, grid
+            mask, read, shapes, right, reached, folding, pose, found["shares"][0], share, met, distances[0]
         )
 
 
@@ -197,7 +222,7 @@ def in_template(displacement, grid, volume):
     pull = np.linalg.inv(grid.affine) @ volume.affine
     shape = volume.array.shape[:3]
     places = np.stack(np.meshgrid(*[np.arange(count) for count in shape], indexing="ij"), axis=-1)
-    moves = [from_cube(part, grid, volume) for part in np.moveaxis(displacement, -1, 0)]
+    moves = [from_cube(part, grid, volume, outside=None) for part in np.moveaxis(displacement, -1, 0)]
     return places @ pull[:3, :3].T + pull[:3, 3] + np.stack(moves, axis=-1)
 
 
@@ -207,22 +232,30 @@ def _found(model, image):
     return {name: keras.ops.convert_to_numpy(one) for name, one in answer.items()}
 
 
-def _shapes(mask, labels):
-    return shape_topologies(np.stack([mask == one for one in labels], axis=-1))
+def _read(template, places):
+    """Distances of each structure at places in the template, `(..., structures)`."""
+    places = np.moveaxis(places, -1, 0)
+    return np.stack([map_coordinates(one, places, order=1, mode="nearest") for one in template], axis=-1)
 
 
-def _largest(values):
-    parts, count = label(values > 0)
-    if count < 2:
-        return values
-    return np.where(parts == 1 + np.bincount(parts.ravel())[1:].argmax(), values, np.minimum(values, -1.0))
+def _largest(mask, labels):
+    """Of each structure the largest part, with the neighbours by which `topology` counts."""
+    kept = np.zeros_like(mask)
+    for value in labels:
+        parts, count = label(mask == value, np.ones((3, 3, 3)))
+        if count:
+            kept[parts == 1 + np.bincount(parts.ravel())[1:].argmax()] = value
+    return kept
 
 
 def _on_cube(points, grid, structures):
     places = np.linalg.solve(grid.affine[:3, :3], (points.places - grid.affine[:3, 3]).T).T
-    signs = -np.ones((len(places), structures), "float32")
+    beyond = np.any((places < 0) | (places > grid.size - 1), axis=1)
+    list_problems([
+        f"points, line {index + 2}: lies outside of the cube of {grid.size} voxels that the network sees; remove it"
+        for index in np.flatnonzero(beyond)
+    ])  # fmt: skip
+    signs = np.zeros((len(places), structures), "float32")
     for index, (inside, structure) in enumerate(zip(points.inside, points.structures, strict=True)):
-        if inside:
-            signs[index] = 0.0
-            signs[index, structure] = 1.0
+        signs[index, slice(None) if structure < 0 else structure] = 1.0 if inside else -1.0
     return places.astype("float32"), signs

@@ -2,15 +2,17 @@
 
 import numpy as np
 
+from app.data.inputs import find_volumes
 from app.data.points import check_points, read_points
 from app.data.surfaces import SUFFIX, WRITERS, surface
-from app.data.template_file import template_affine
+from app.data.template_file import template_affine, write_template
 from app.data.volumes import Volume, write_volume
 from app.data.warps import write_displacement
 from app.errors import UserError
 from app.files import write_json
 from app.quiet import import_keras
 from app.tasks.predict_volumes import predict_volumes
+from segmentation.template import Template
 
 
 def predict(folder, config, inputs, to, points=None, dry_run=False):
@@ -29,11 +31,11 @@ def predict(folder, config, inputs, to, points=None, dry_run=False):
         dry_run: List only.
 
     Raises:
-        UserError: If nothing was trained, nothing is found, points contradict each other or cannot all be met, or some
-            volumes could not be segmented.
+        UserError: If nothing was trained, nothing is found, points contradict each other or lie outside, or some
+            volumes could not be segmented. Points that no admissible shape can meet are flagged.
     """
-    if points is not None and len(inputs) != 1:
-        raise UserError("--points: they lie in one volume; give one --input")
+    if points is not None and len(find_volumes(inputs, "template")[0]) != 1:
+        raise UserError("--points: they lie in one volume; give one --input of one volume")
 
     def load():
         import_keras()
@@ -57,15 +59,21 @@ def _segment(one, segment, contract, wanted, points, to):
         check_points(path, given, volume, contract.spacing_mm)
     found = segment(volume, given)
     write_volume(to / f"{one.name}_mask.nii.gz", Volume(found.mask, volume.affine))
-    if found.displacement is not None:
+    if found.reached is not None:
         field = to_template(found, volume, contract)
         write_displacement(to / f"{one.name}_displacement.nii.gz", field, volume.affine)
+        if len(found.shares) > 1:
+            mixed = Template(found.template[None], contract.spacing_mm, contract.labels)
+            write_template(to / f"{one.name}_template.nii.gz", mixed)
     if wanted != "none":
         for index, label in enumerate(contract.labels):
             distances = found.distances[..., index]
+            name = one.name if len(contract.labels) == 1 else f"{one.name}_{label}"
+            file = to / f"{name}{SUFFIX[wanted]}"
             if distances.max() > 0 > distances.min():
-                name = one.name if len(contract.labels) == 1 else f"{one.name}_{label}"
-                WRITERS[wanted](to / f"{name}{SUFFIX[wanted]}", *surface(distances, volume.affine))
+                WRITERS[wanted](file, *surface(distances, volume.affine))
+            else:
+                file.unlink(missing_ok=True)  # of an earlier prediction
     voxel_ml = abs(np.linalg.det(volume.affine[:3, :3])) / 1000
     row = {
         "volume": one.name, "image": str(one.path), "simulated_training": contract.simulated,
@@ -74,6 +82,8 @@ def _segment(one, segment, contract, wanted, points, to):
         "folding_voxels": found.folding,
     }  # fmt: skip
     flags = list(one.series.flags if one.series else [])
+    if not found.mask.any():
+        flags.append("nothing was found")
     if not found.right:
         flags.append("another topology than the template's")
     if found.local_share < 1:
@@ -83,7 +93,8 @@ def _segment(one, segment, contract, wanted, points, to):
         if found.points_met < len(given.places):
             flags.append(f"only {row['points_met']} points could be met by an admissible shape")
     pose = found.pose and [round(one, 4) for one in found.pose]
-    write_json(to / f"{one.name}.json", {**row, "pose": pose, "flags": flags})
+    shares = None if found.shares is None else [round(float(share), 4) for share in found.shares]
+    write_json(to / f"{one.name}.json", {**row, "pose": pose, "template_shares": shares, "flags": flags})
     sizes = ", ".join(f"{row[f'volume_ml_{label}']:.1f} ml" for label in contract.labels)
     print(f"{one.name}: {sizes}; {found.topologies[0]}" + "".join(f"; {flag}" for flag in flags), flush=True)
     return [{**row, "flags": "; ".join(flags)}]
@@ -93,17 +104,15 @@ def to_template(found, volume, contract):
     """The transform on a volume's own grid.
 
     Args:
-        found: `TemplateSegmentation` with a displacement.
+        found: `TemplateSegmentation` of a deformed template.
         volume: `Volume`.
         contract: `TemplateContract`.
 
     Returns:
         `(i, j, k, 3)`: from each voxel to where the template is read, as a vector in voxels of the volume.
     """
-    from app.tasks.template_model import in_template
-
     onto = template_affine(contract.size, contract.spacing_mm)
     places = np.stack(np.meshgrid(*[np.arange(count) for count in volume.array.shape[:3]], indexing="ij"), axis=-1)
     world = places @ volume.affine[:3, :3].T + volume.affine[:3, 3]
-    vectors = in_template(found.displacement, found.grid, volume) @ onto[:3, :3].T + onto[:3, 3] - world
+    vectors = found.reached @ onto[:3, :3].T + onto[:3, 3] - world
     return vectors @ np.linalg.inv(volume.affine[:3, :3]).T

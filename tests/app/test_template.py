@@ -129,6 +129,7 @@ def test_a_killed_training_ends_the_same(config, main, kill_at):
     for name in ("whole", "killed"):
         path = config(name, template={"kind": "subject"}, network={"diffeomorphic": False})
         if name == "killed":
+            kill_at("to train on", "template", "--config", path)
             kill_at("epoch 2/2", "template", "--config", path)
         assert main("template", "--config", path).returncode in (0, 2)  # a plain displacement may break the topology
         weights.append(load_checkpoint(config.folder / name / "model.keras").get_weights())
@@ -145,21 +146,46 @@ def test_the_unet_beside_it(config, main):
 
 
 def test_two_labels_of_real_hippocampi(data_folder, config, main, tmp_path):
-    """Real MR, two structures, a bank of templates: the same commands."""
+    """Real MR, two structures, a template from a file: the same commands."""
     folder = data_folder / "hippocampus_msd"
     names = sorted(path.name for path in (folder / "images").iterdir())[:8]
     rows = [f"{name[:15]},{folder / 'images' / name},{folder / 'labels' / name}" for name in names]
     (tmp_path / "cohort.csv").write_text("subject,image,mask\n" + "\n".join(rows) + "\n")
     data = {"cohort": str(tmp_path / "cohort.csv"), "size": 32, "spacing_mm": 2.0, "labels": [1, 2]}
-    path = config("hippocampus", data=data, template={"kind": "bank", "members": 2})
+    path = config("built", data=data)
     built = main("template", "build", "--config", path, "--to", tmp_path / "built")
     assert built.returncode == 0, built.stderr
     template = read_template(tmp_path / "built" / "template.nii.gz", 32, 2.0)
-    assert template.distances.shape == (2, 32, 32, 32, 2)
-    done = main("template", "--config", path, "--set", f"template.file={tmp_path / 'built' / 'template.nii.gz'}")
+    assert template.distances.shape == (1, 32, 32, 32, 2)
+    path = config("hippocampus", data=data, template={"file": str(tmp_path / "built" / "template.nii.gz")})
+    done = main("template", "--config", path)
     assert done.returncode == 0, done.stderr
     metrics = json.loads((config.folder / "hippocampus" / "metrics.json").read_text())
     assert len(metrics["template"]) == 3, "each label's topology, and that of both together"
+
+
+def test_a_bank_without_pose(config, cohort, main, tmp_path):
+    """What was deformed must be there to be looked at, and points be obeyed where there is a local field alone."""
+    path = config("bank", template={"kind": "bank", "members": 2}, network={"transform": "local"}, surface="stl")
+    assert main("template", "--config", path, "--dry-run").returncode == 0
+    done = main("template", "--config", path)
+    assert done.returncode == 0, done.stderr
+    image = cohort.parent / "image" / "kidney-child-001.nii.gz"
+    volume, truth = read_volume(image), read_volume(cohort.parent / "mask" / "kidney-child-001.nii.gz")
+    place = np.argwhere(truth.array > 0).mean(axis=0) @ volume.affine[:3, :3].T + volume.affine[:3, 3]
+    (tmp_path / "points.csv").write_text("x,y,z,inside\n" + ",".join(map(str, place)) + ",1\n")
+    turned = Volume(volume.array[::-1, :, ::2], volume.affine @ np.diag([-1.0, 1, 2, 1]))
+    turned.affine[:3, 3] += volume.affine[:3, 0] * (volume.array.shape[0] - 1)
+    write_volume(tmp_path / "scan" / "turned.nii.gz", turned)
+    done = main("template", "predict", "--config", path, "--input", tmp_path / "scan", "--to", tmp_path / "out",
+                "--points", tmp_path / "points.csv")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    content = json.loads((tmp_path / "out" / "turned.json").read_text())
+    assert content["points_met"] == "1 of 1"
+    assert sum(content["template_shares"]) == pytest.approx(1, abs=1e-3)
+    assert read_volume(tmp_path / "out" / "turned_mask.nii.gz").same_grid(turned)
+    assert read_template(tmp_path / "out" / "turned_template.nii.gz", 16, 14.0).distances.shape[0] == 1
+    assert (tmp_path / "out" / "turned.stl").is_file()
 
 
 def test_templates_survive_their_file(tmp_path):
@@ -218,7 +244,7 @@ def test_points_that_cannot_be_are_told(tmp_path):
     volume = Volume(np.ones((10, 10, 10)), np.diag([2.0, 2.0, 2.0, 1.0]))
     (tmp_path / "p.csv").write_text("x,y,z,inside,label\n4,4,4,1,2\n4.5,4,4,0,\n90,4,4,1,1\n")
     points = read_points(tmp_path / "p.csv", (1, 2))
-    assert points.structures.tolist() == [1, 0, 0]
+    assert points.structures.tolist() == [1, -1, 0]
     with pytest.raises(UserError) as error:
         check_points("p.csv", points, volume, 2.0)
     assert "line 4: the point lies outside" in error.value.problems[0]
