@@ -33,7 +33,7 @@ def main():
     hippocampi = {"size": 32, "spacing_mm": 2.0, "cohort": str(_hippocampi()), "labels": [1, 2]}
     ultrasound = {"size": 32, "spacing_mm": 0.8, "cohort": str(_ultrasound())}
     results.measure("hippocampus / source", lambda: _run("hippocampus", "source", hippocampi))
-    for strategy, rate in (("fine_tuning", 1e-3), ("geometric_intensity", 3e-3), ("gated", 3e-3)):
+    for strategy, rate in (("fine_tuning", 1e-3), ("geometric_intensity", 2e-3), ("gated", 2e-3)):
         results.measure(
             f"hippocampus / {strategy}",
             lambda strategy=strategy, rate=rate: _run("hippocampus", strategy, hippocampi, rate),

@@ -42,7 +42,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5)
     options = parser.parse_args()
-    settings = {"epochs": EPOCHS, "transfer_epochs": TRANSFER_EPOCHS, "rates": {**RATES, "added": 3e-3}}
+    settings = {"epochs": EPOCHS, "transfer_epochs": TRANSFER_EPOCHS, "rates": {**RATES, "added": 2e-3}}
     results = ResultsFile("kidney_transfer", settings)
     for seed in range(options.seeds):
         for strategy in TABLE:

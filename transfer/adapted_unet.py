@@ -18,7 +18,8 @@ class AdaptedUNet(PartlyFrozen):
         filters: Of the source network.
         batch_normalisation: Of the source network.
         geometric: Whether the image is moved by a predicted pose, and the logits back.
-        intensity: Whether the maps of the lowest level are scaled and shifted.
+        intensity: Whether the maps of each level are scaled and shifted (the thesis: of the lowest alone; the skip
+            connections then carry maps that nothing adapts).
         convolutions: Whether a 3-wide convolution follows each pooling and precedes each upsampling (the thesis'
             "fixed convolutions"; they begin as the identity).
         gate: Whether volumes that look like the source population are left alone.
@@ -40,11 +41,10 @@ class AdaptedUNet(PartlyFrozen):
         image = keras.Input((None, None, None, 1), name="image")
         opened = PopulationGate(filters, batch_normalisation, name="gate")(image) if gate else None
         x, matrix = GeometricTransform(name="added_geometric")(image, opened) if geometric else (image, None)
-        lowest = f"decoder_{len(filters) - 2}"
 
         def added(x, place):
-            if intensity and place == lowest:
-                x = IntensityTransform(name="added_intensity")(x, opened)
+            if intensity and not place.endswith("_pool"):
+                x = IntensityTransform(name=f"added_intensity_{place}")(x, opened)
             if convolutions and (place.endswith("_pool") or place.startswith("decoder")):
                 width = x.shape[-1]
                 x = layers.Conv3D(
@@ -80,10 +80,12 @@ class AdaptedUNet(PartlyFrozen):
         if self._config["geometric"]:
             self.get_layer("added_geometric").standardise(volumes)
         if self._config["intensity"]:
-            layer = self.get_layer("added_intensity")
-            below = layer.input[0] if isinstance(layer.input, (list, tuple)) else layer.input
-            lowest = keras.Model(self.inputs, below)
-            layer.standardise([lowest({"image": one}) for one in volumes])
+            changed = [layer for layer in self.layers if isinstance(layer, IntensityTransform)]
+            below = [one.input[0] if isinstance(one.input, (list, tuple)) else one.input for one in changed]
+            maps = keras.Model(self.inputs, below)
+            seen = [maps({"image": one}) for one in volumes]
+            for layer, own in zip(changed, zip(*seen, strict=True), strict=True):
+                layer.standardise(own)
 
     def poses(self, image):
         """The pose that is predicted for each volume.

@@ -29,7 +29,7 @@ class IntensityTransform(keras.layers.Layer):
         - Bertrand, thesis, 2019, section 3.4.2; Perez et al., FiLM, 2018.
     """
 
-    def __init__(self, units=8, **kwargs):
+    def __init__(self, units=4, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
         self.units = units
         self.hidden = layers.Dense(units, activation="tanh", dtype="float32", name="hidden")

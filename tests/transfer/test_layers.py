@@ -174,7 +174,9 @@ def test_the_gate_leaves_the_source_alone(source, rng):
     bright = [0.3 + 0.5 * gaussian_filter(rng.random((4, 16, 16, 16, 1)), [0, 1, 1, 1, 0]) for _ in range(8)]
     bright = [one.astype("float32") for one in bright]
     model = adapted(source, geometric=True, intensity=True, gate=True)
-    for name in ("added_geometric", "added_intensity"):
+    added = [layer.name for layer in model.layers if layer.name.startswith("added_")]
+    assert len(added) == 1 + 6, "the pose, and the maps after each level on the way down and up"
+    for name in added:
         last = model.get_layer(name).last
         last.set_weights([0.5 * rng.standard_normal(weight.shape) for weight in last.get_weights()])
     gate = model.get_layer("gate")
@@ -185,7 +187,7 @@ def test_the_gate_leaves_the_source_alone(source, rng):
     for one in dark[6:]:
         assert np.array_equal(numpy(model({"image": one})), numpy(source({"image": one})))
     plain = adapted(source, geometric=True, intensity=True)
-    for name in ("added_geometric", "added_intensity"):
+    for name in added:
         plain.get_layer(name).set_weights(model.get_layer(name).get_weights())
     for one in bright[6:]:
         assert np.allclose(numpy(model({"image": one})), numpy(plain({"image": one})), atol=1e-5)
