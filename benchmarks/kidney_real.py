@@ -105,7 +105,8 @@ def _ultrasound():
     folder, rows, data = RUNS / "ultrasound", [], DATA / "ultrasound3d" / "deepreg_mr_trus"
     for path in sorted((data / "fixed_images").iterdir()):
         image, labels = nibabel.load(path), nibabel.load(data / "fixed_labels" / path.name)
-        gland = np.asarray(labels.dataobj)[..., 0] > 0.5
+        gland = np.asarray(labels.dataobj)
+        gland = (gland if gland.ndim == 3 else gland[..., 0]) > 0.5  # some files hold the gland alone
         write_volume(folder / "image" / path.name, read_volume(path))
         write_volume(folder / "mask" / path.name, Volume(gland.astype("uint8"), image.affine))
         rows.append(f"{path.name.removesuffix('.nii.gz')},image/{path.name},mask/{path.name},source")

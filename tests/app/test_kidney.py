@@ -302,7 +302,8 @@ def test_other_organs_train_and_predict(kind, data_folder, config, main, tmp_pat
         folder, data = data_folder / "ultrasound3d" / "deepreg_mr_trus", {"size": 32, "spacing_mm": 0.8}
         for path in sorted((folder / "fixed_images").iterdir())[:8]:
             labels = nibabel.load(folder / "fixed_labels" / path.name)
-            gland = (np.asarray(labels.dataobj)[..., 0] > 0.5).astype("uint8")
+            gland = np.asarray(labels.dataobj)
+            gland = ((gland if gland.ndim == 3 else gland[..., 0]) > 0.5).astype("uint8")
             write_volume(tmp_path / "mask" / path.name, Volume(gland, labels.affine))
             rows.append((path.name, path, tmp_path / "mask" / path.name))
     lines = [",".join(map(str, row)) for row in rows]

@@ -195,12 +195,12 @@ def test_evaluate_agrees_with_training(main, trained, phantoms, tmp_path):
             assert entry[name] == pytest.approx(expected[name], abs=1e-4)
 
 
-def test_export_serves_any_size(main, trained, tmp_path):
+def test_export_serves_any_size(shell, trained, tmp_path):
     """The SavedModel must answer without this project, by name, at sizes never seen."""
     config = tmp_path / "export.yaml"
     config.write_text(f"task: export\noutput: {tmp_path / 'servable'}\nmodel: {trained}\n")
     for version in (1, 2):
-        done = main("export", "--config", config)
+        done = shell("export", "--config", config)
         assert done.returncode == 0, done.stderr
         assert (tmp_path / "servable" / str(version) / "saved_model.pb").is_file()
     difference = float(done.stdout.split("largest difference ")[1])

@@ -81,13 +81,13 @@ evaluation: {{values: 2}}
     assert field.shape == (24, 22, 1, 1, 3)
 
 
-def test_several_devices_train_the_same_model(main, small_config, tmp_path):
+def test_several_devices_train_the_same_model(shell, small_config, tmp_path):
     """Two devices that do not sum their gradients rightly would train another model, silently."""
     histories = []
     for replicas in (1, 2):
         output = tmp_path / str(replicas)
         words = [f"output={output}", "training.batch_size=2", f"training.replicas={replicas}", "training.epochs=2"]
-        done = main("hypermorph", "--config", small_config, *(part for word in words for part in ("--set", word)))
+        done = shell("hypermorph", "--config", small_config, *(part for word in words for part in ("--set", word)))
         assert done.returncode == 0, done.stderr
         rows = [line.split(",") for line in (output / "history.csv").read_text().splitlines()]
         columns = [rows[0].index(name) for name in ("loss", "similarity", "smoothness", "validation_dice")]
