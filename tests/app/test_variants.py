@@ -93,7 +93,7 @@ def test_several_devices_train_the_same_model(shell, small_config, tmp_path):
         columns = [rows[0].index(name) for name in ("loss", "similarity", "smoothness", "validation_dice")]
         histories.append([[float(row[column] or 0) for column in columns] for row in rows[1:]])
     np.testing.assert_allclose(histories[1], histories[0], rtol=1e-4, atol=1e-5)
-    done = main("hypermorph", "--config", small_config, "--set", "training.replicas=2")
+    done = shell("hypermorph", "--config", small_config, "--set", "training.replicas=2")
     assert done.returncode == 2
     assert "does not divide into 2 replicas" in done.stderr
 
