@@ -99,12 +99,11 @@ def _row(cohort, method, seed, applied):
             raise SystemExit(f"{folder.path}: failed")
     model, contract = load_trained(folder, TemplateContract, "template")
     segment = Segmenter(model, contract, applied.get("refinement_steps", 0), applied.get("largest_component", False))
-    structures = config.data.labels and [[one] for one in config.data.labels]
     test = _parts(config, None)["test"]
-    row = {"whole": summarise_template(measure(segment, test, contract, structures))}
+    row = {"whole": summarise_template(measure(segment, test, contract, config.structures))}
     for kind in CORRUPTIONS:
         cases = [_corrupted(cohort, case, kind) for case in test]
-        row[kind] = summarise_template(measure(segment, cases, contract, structures))
+        row[kind] = summarise_template(measure(segment, cases, contract, config.structures))
     metrics = json.loads((folder.path / "metrics.json").read_text())
     row |= {"weights": metrics["weights"], "pose": metrics.get("pose", {}).get("median_det")}
     row["largest_correlation"] = metrics.get("pose", {}).get("largest_correlation")

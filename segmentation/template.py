@@ -80,7 +80,7 @@ def subject_template(masks, spacing_mm, labels):
         - Bertrand, thesis, 2019, section 4.4.3.
     """
     centred = [_centred(_distances(mask)) for mask in masks]
-    flat = np.stack([np.clip(one, -5, 5).ravel() for one in centred])
+    flat = _near_surface(centred)
     chosen = int(np.argmin(np.sum((flat - flat.mean(axis=0)) ** 2, axis=1)))
     return Template(_joined(centred[chosen])[None], spacing_mm, tuple(labels)), chosen
 
@@ -122,8 +122,7 @@ def mean_template(masks, spacing_mm, labels, members=1, rounds=2, report=None, s
         mean = _sized(_centred(np.mean(aligned, axis=0)), size)
     groups = np.zeros(len(aligned), int)
     if members > 1:
-        flat = np.stack([np.clip(one, -5, 5).ravel() for one in aligned])
-        groups = KMeans(members, n_init=4, random_state=seed).fit_predict(flat)
+        groups = KMeans(members, n_init=4, random_state=seed).fit_predict(_near_surface(aligned))
     means = [
         _sized(_centred(np.mean([one for one, own in zip(aligned, groups, strict=True) if own == group], axis=0)), size)
         for group in range(members)
@@ -154,6 +153,11 @@ def _joined(distances):
     others = [np.max(np.delete(own, index, axis=-1), axis=-1) for index in range(own.shape[-1])]
     between = 0.5 * (own - np.stack(others, axis=-1))
     return np.minimum(_together(distances)[..., None], between)
+
+
+def _near_surface(shapes):
+    """Shapes as rows that can be compared: distances, cut where they only tell how far the surface is."""
+    return np.stack([np.clip(one, -5, 5).ravel() for one in shapes])
 
 
 def _moved(distances, matrix):

@@ -1,17 +1,13 @@
 """Report of the task `kidney`: figures by population, paired tests, the best, middle and worst volumes."""
 
-import numpy as np
-
 from app.config import config_text
 from app.data.mask_cohort import read_mask
 from app.data.volumes import read_volume
 from app.files import write_csv, write_json
 from app.progress import progress
-from app.reporting.figures import new_figure
 from app.reporting.html import Report
 from app.reporting.kidney_metrics import case_row, paired, summarise
-
-SIMULATED = "Simulated ultrasound: no evidence of accuracy on patients."
+from app.reporting.mask_figures import SIMULATED, show_volumes, slices_figure
 
 
 def write_report(config, folder, contract, counts, segment, source_segment, test, history):
@@ -46,14 +42,12 @@ def write_report(config, folder, contract, counts, segment, source_segment, test
                       for name, found in content["gain"].items()])  # fmt: skip
     write_json(folder.path / "metrics.json", content)
     write_csv(folder.path / "volumes.csv", rows)
-    report.heading("Volumes")
-    for population in summary:
-        own = sorted((row["dice"], index) for index, row in enumerate(rows) if row["population"] == population)
-        chosen = dict(zip(("worst", "middle", "best"), (own[0], own[len(own) // 2], own[-1]), strict=True))
-        for name, (dice, index) in chosen.items():
-            caption = f"{population}, {name}: {rows[index]['subject']}, Dice {dice:.3f}."
-            figure = slices_figure(segment, test[index], config.data.labels)
-            report.figure(f"{population}_{name}", figure, caption + " Yellow: true; red: found.")
+
+    def figure(index):
+        image, truth, found = _segmented(segment, test[index], config.data.labels)
+        return slices_figure(image, truth[..., None], found.mask[..., None])
+
+    show_volumes(report, rows, figure)
     report.training(history)
     report.heading("Config")
     report.listing(config_text(config))
@@ -96,32 +90,6 @@ def measure(segment, cases, labels=None):
         image, truth, found = _segmented(segment, case, labels)
         rows.append(case_row(case, found.mask, truth, image.affine))
     return rows
-
-
-def slices_figure(segment, case, labels=None):
-    """Three planes through the middle of the true mask, with both outlines.
-
-    Args:
-        segment: Function `(volume) -> Segmentation`.
-        case: `Case`.
-        labels: Values of the mask that count, or None.
-
-    Returns:
-        Matplotlib figure.
-    """
-    image, truth, found = _segmented(segment, case, labels)
-    middle = np.round(np.argwhere(truth).mean(axis=0)).astype(int)
-    spacing = np.linalg.norm(image.affine[:3, :3], axis=0)
-    figure, axes = new_figure(9, 3.2, ncols=3)
-    for axis, panel in enumerate(axes):
-        rows, columns = (other for other in range(3) if other != axis)
-        plane = [np.take(array, middle[axis], axis=axis) for array in (image.array, truth, found.mask)]
-        panel.imshow(plane[0], cmap="gray", aspect=spacing[rows] / spacing[columns])
-        for mask, colour in zip(plane[1:], ("gold", "red"), strict=True):
-            if mask.any() and not mask.all():
-                panel.contour(mask, [0.5], colors=colour, linewidths=0.9)
-        panel.set_axis_off()
-    return figure
 
 
 def _segmented(segment, case, labels):

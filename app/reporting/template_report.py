@@ -12,8 +12,9 @@ from app.progress import progress
 from app.reporting.figures import new_figure
 from app.reporting.html import Report
 from app.reporting.kidney_metrics import FIGURES, case_row, summarise
+from app.reporting.mask_figures import SIMULATED, show_volumes, slices_figure
+from segmentation.template import structures_of
 
-SIMULATED = "Simulated ultrasound: no evidence of accuracy on patients."
 POSE = (
     "translation_i", "translation_j", "translation_k", "angle_i", "angle_j", "angle_k", "scale_i", "scale_j", "scale_k",
 )  # fmt: skip
@@ -35,8 +36,7 @@ def write_report(config, folder, contract, weights, segment, test, poses, histor
     Returns:
         Path of the report, and a list of lines: which masks broke what is guaranteed.
     """
-    structures = config.data.labels and [[one] for one in config.data.labels]
-    rows = measure(segment, test, contract, structures)
+    rows = measure(segment, test, contract, config.structures)
     summary, broken = summarise_template(rows), broken_guarantees(rows, contract)
     content = {
         "simulated_training": contract.simulated, "transform": contract.transform, "weights": weights, **summary,
@@ -63,13 +63,13 @@ def write_report(config, folder, contract, weights, segment, test, poses, histor
         ])  # fmt: skip
     write_json(folder.path / "metrics.json", content)
     write_csv(folder.path / "volumes.csv", rows)
-    report.heading("Volumes")
-    for population in summary:
-        own = sorted((row["dice"], index) for index, row in enumerate(rows) if row["population"] == population)
-        chosen = dict(zip(("worst", "middle", "best"), (own[0], own[len(own) // 2], own[-1]), strict=True))
-        for name, (dice, index) in chosen.items():
-            caption = f"{population}, {name}: {rows[index]['subject']}, Dice {dice:.3f}. Yellow: true; red: found."
-            report.figure(f"{population}_{name}", _slices(segment, test[index], contract, structures), caption)
+
+    def figure(index):
+        image = read_volume(test[index].image)
+        found = structures_of(segment(image).mask, contract.labels)
+        return slices_figure(image, read_mask(test[index], image, config.structures), found)
+
+    show_volumes(report, rows, figure)
     report.training(history)
     report.heading("Config")
     report.listing(config_text(config))
@@ -228,24 +228,4 @@ def _poses_figure(poses):
             panel.hist(own[:, index], bins=12, alpha=0.6, label=population)
         panel.set_title(POSE[index].replace("_", " "), fontsize=9)
     np.ravel(axes)[0].legend(fontsize=8)
-    return figure
-
-
-def _slices(segment, case, contract, structures):
-    image = read_volume(case.image)
-    truth, found = read_mask(case, image, structures), segment(image).mask
-    middle = np.round(np.argwhere(truth.any(axis=-1)).mean(axis=0)).astype(int)
-    spacing = np.linalg.norm(image.affine[:3, :3], axis=0)
-    figure, axes = new_figure(9, 3.2, ncols=3)
-    for axis, panel in enumerate(axes):
-        rows, columns = (other for other in range(3) if other != axis)
-        panel.imshow(
-            np.take(image.array, middle[axis], axis=axis), cmap="gray", aspect=spacing[rows] / spacing[columns]
-        )
-        for index, label in enumerate(contract.labels):
-            for mask, colour in ((truth[..., index], "gold"), (found == label, "red")):
-                plane = np.take(mask, middle[axis], axis=axis)
-                if plane.any() and not plane.all():
-                    panel.contour(plane, [0.5], colors=colour, linewidths=0.9)
-        panel.set_axis_off()
     return figure

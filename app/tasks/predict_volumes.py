@@ -5,7 +5,7 @@ from app.errors import UserError, list_problems
 from app.files import write_csv
 
 
-def predict_volumes(task, inputs, load, to, table, done, dry_run=False):
+def predict_volumes(task, inputs, load, to, table, done, dry_run=False, alone=None):
     """Apply a trained model to volumes; what cannot be read is listed at the end, and the rest is done all the same.
 
     Args:
@@ -16,11 +16,14 @@ def predict_volumes(task, inputs, load, to, table, done, dry_run=False):
         table: Name of the CSV of all rows.
         done: What is done to a volume: "decided", "segmented".
         dry_run: List only.
+        alone: What is said if there are several volumes where only one can be meant; None if there may be.
 
     Raises:
         UserError: If nothing was trained, nothing is found, or some volumes could not be read.
     """
     found, problems = find_volumes(inputs, task)
+    if alone and len(found) > 1:
+        raise UserError(alone)
     predict = load()
     if dry_run:
         list_problems(problems)

@@ -52,12 +52,13 @@ def run(config, dry_run=False, action="train", inputs=(), to=None, points=None):
     if dry_run:
         return _describe(config)
     parts = _parts(config, config.output / "phantoms")
-    check_split(folder, split_rows(parts))
+    rows = split_rows(parts)
+    check_split(folder, rows)
     loaded = _loaded(config, parts, ("train", "validate", "test"))  # what is wrong with the test is said now
     kept = folder.path / TEMPLATE
     template = None if kept.is_file() else _template(config, loaded["train"])
     folder.open(config)
-    write_csv(folder.path / SPLIT, split_rows(parts))
+    write_csv(folder.path / SPLIT, rows)
     if template is not None:
         write_template(kept, template)
     # Read even if just written: a session that takes the run up has no other numbers.
@@ -78,13 +79,9 @@ def _parts(config, phantoms):
     return parts
 
 
-def _structures(config):
-    return config.data.labels and [[one] for one in config.data.labels]
-
-
 def _loaded(config, parts, names):
     everything = [one for name in names for one in parts[name]]
-    cubes = load_cases(everything, config.data.size, config.data.spacing_mm, _structures(config))
+    cubes = load_cases(everything, config.data.size, config.data.spacing_mm, config.structures)
     by_case = {one.case: one for one in cubes}
     return {name: [by_case[one] for one in parts[name]] for name in names}
 
@@ -247,7 +244,7 @@ def _evaluate(config, folder, to, dry_run):
     parts = _parts(config, config.output / "phantoms")
     check_split(folder, split_rows(parts))
     segment = Segmenter(model, contract, config.refinement_steps, config.largest_component)
-    summary, broken = write_evaluation(to, contract, segment, parts["test"], _structures(config))
+    summary, broken = write_evaluation(to, contract, segment, parts["test"], config.structures)
     for population, found in summary.items():
         print(f"{population}: Dice {found['dice']:.3f} ({found['volumes']} volumes); {to}")
     list_problems([f"{to / 'volumes.csv'}: {one}" for one in broken])

@@ -55,6 +55,11 @@ class TemplateConfig(TaskConfig):
     largest_component: bool = False
     surface: Literal["gifti", "stl", "none"] = "gifti"
 
+    @property
+    def structures(self):
+        """Values of the masks that make up each structure, as `app.data.mask_cohort.read_mask` takes them."""
+        return self.data.labels and [[one] for one in self.data.labels]
+
     @pydantic.model_validator(mode="after")
     def _largest(self):
         if self.largest_component and self.network.transform != "none":

@@ -200,7 +200,7 @@ class Segmenter:
         pose = None if parameters is None else tuple(float(one) for one in parameters[0])
         met = None
         if places is not None:
-            moves = np.stack([map_coordinates(one, places.T, order=1) for one in np.moveaxis(total[0], -1, 0)], axis=-1)
+            moves = _read(np.moveaxis(total[0], -1, 0), places)
             met = int(np.sum(np.all(signs * _read(template, places + moves) >= 0, axis=-1)))
         right = shapes == self.contract.topologies
         return TemplateSegmentation(
@@ -232,10 +232,10 @@ def _found(model, image):
     return {name: keras.ops.convert_to_numpy(one) for name, one in answer.items()}
 
 
-def _read(template, places):
-    """Distances of each structure at places in the template, `(..., structures)`."""
+def _read(parts, places):
+    """Each of several arrays at places in voxels, `(..., parts)`."""
     places = np.moveaxis(places, -1, 0)
-    return np.stack([map_coordinates(one, places, order=1, mode="nearest") for one in template], axis=-1)
+    return np.stack([map_coordinates(one, places, order=1, mode="nearest") for one in parts], axis=-1)
 
 
 def _largest(mask, labels):

@@ -2,13 +2,11 @@
 
 import numpy as np
 
-from app.data.inputs import find_volumes
 from app.data.points import check_points, read_points
 from app.data.surfaces import SUFFIX, WRITERS, surface
 from app.data.template_file import template_affine, write_template
 from app.data.volumes import Volume, write_volume
 from app.data.warps import write_displacement
-from app.errors import UserError
 from app.files import write_json
 from app.quiet import import_keras
 from app.tasks.predict_volumes import predict_volumes
@@ -34,8 +32,6 @@ def predict(folder, config, inputs, to, points=None, dry_run=False):
         UserError: If nothing was trained, nothing is found, points contradict each other or lie outside, or some
             volumes could not be segmented. Points that no admissible shape can meet are flagged.
     """
-    if points is not None and len(find_volumes(inputs, "template")[0]) != 1:
-        raise UserError("--points: they lie in one volume; give one --input of one volume")
 
     def load():
         import_keras()
@@ -49,7 +45,8 @@ def predict(folder, config, inputs, to, points=None, dry_run=False):
         segment = Segmenter(model, contract, config.refinement_steps, config.largest_component)
         return lambda one: _segment(one, segment, contract, config.surface, (points, given), to)
 
-    predict_volumes("template", inputs, load, to, "volumes.csv", "segmented", dry_run)
+    alone = "--points: they lie in one volume; give one --input of one volume" if points is not None else None
+    predict_volumes("template", inputs, load, to, "volumes.csv", "segmented", dry_run, alone)
 
 
 def _segment(one, segment, contract, wanted, points, to):
