@@ -69,50 +69,47 @@ def build_parser():
 
 
 def _add_tune(task):
-    task.add_argument(
-        "action",
-        nargs="?",
-        default="run",
-        choices=("run", "status", "best", "chief", "worker"),
-        help="run (default) the search; tell its status; print the best config so far; be chief or worker of a "
+    _add_action(
+        task,
+        ("run", "status", "best", "chief", "worker"),
+        "run (default) the search; tell its status; print the best config so far; be chief or worker of a "
         "search over several machines that share the output folder",
+        default="run",
     )
     task.add_argument("--workers", type=int, default=1, metavar="N", help="trials at once on this machine")
     task.add_argument("--address", metavar="HOST:PORT", help="of the chief, for chief and worker")
     task.add_argument("--name", help="a worker's own name, another one for each worker")
 
 
+def _add_action(task, choices, told, default="train"):
+    task.add_argument("action", nargs="?", default=default, choices=choices, help=told)
+
+
 def _add_fov(task):
-    task.add_argument(
-        "action",
-        nargs="?",
-        default="train",
-        choices=("train", "evaluate", "predict", "export"),
-        help="train (default) and report; evaluate the trained model on the config's test volumes; predict the regions "
+    _add_action(
+        task,
+        ("train", "evaluate", "predict", "export"),
+        "train (default) and report; evaluate the trained model on the config's test volumes; predict the regions "
         "of files, folders or DICOM series; export a SavedModel",
     )
     _add_files(task)
 
 
 def _add_kidney(task):
-    task.add_argument(
-        "action",
-        nargs="?",
-        default="train",
-        choices=("train", "transfer", "evaluate", "predict", "export"),
-        help="train (default) from nothing and report; transfer a trained network to another population; evaluate on "
+    _add_action(
+        task,
+        ("train", "transfer", "evaluate", "predict", "export"),
+        "train (default) from nothing and report; transfer a trained network to another population; evaluate on "
         "the config's test volumes; predict the masks of files, folders or DICOM series; export a SavedModel",
     )
     _add_files(task)
 
 
 def _add_template(task):
-    task.add_argument(
-        "action",
-        nargs="?",
-        default="train",
-        choices=("build", "train", "evaluate", "predict", "export"),
-        help="build a template; train (default) and report; evaluate on the config's test volumes; predict files, "
+    _add_action(
+        task,
+        ("build", "train", "evaluate", "predict", "export"),
+        "build a template; train (default) and report; evaluate on the config's test volumes; predict files, "
         "folders, DICOM; export a SavedModel",
     )
     _add_files(task)
