@@ -25,9 +25,11 @@ RUNS = ROOT / "runs" / "kidney_transfer"
 ANEW = ("source", "target", "joint")
 TABLE = (*ANEW, "fine_tuning", "fixed_convolutions", "geometric", "intensity", "geometric_intensity", "gated")
 CHILDREN = (5, 10, 20)
-LAYERS = (2, 5, 8, 11, 14)
+ALL_CHILDREN = 51
+FEWER = ("fine_tuning", "gated")
+LAYERS = (2, 6, 10, 14)
 ADAPTED = tuple(name for name in TABLE if name not in ANEW)
-EPOCHS = {"source": 30, "target": 60, "joint": 20}
+EPOCHS = {"source": 30, "target": 60, "joint": 30}
 TRANSFER_EPOCHS = 30
 RATES = dict.fromkeys(("fine_tuning", "fixed_convolutions", "first_layers", "last_layers"), 1e-3)  # others: config's
 ROUNDS = 7
@@ -51,9 +53,10 @@ def main():
         for layers in LAYERS:
             more = {"layers": layers}
             results.measure(f"{which} {layers} / 0", lambda which=which, more=more: _run(which, 0, **more))
-    for strategy in ("fine_tuning", "geometric_intensity", "gated"):
+    for strategy in FEWER:
         for count in CHILDREN:
-            more = {"data.target_examples": count}
+            # As many steps as with all children.
+            more = {"data.target_examples": count, "training.epochs": round(TRANSFER_EPOCHS * ALL_CHILDREN / count)}
             row = f"{strategy}, {count} children / 0"
             results.measure(row, lambda strategy=strategy, more=more: _run(strategy, 0, **more))
     for network in ("small", "thesis"):
@@ -193,10 +196,10 @@ def _picture(rows, seeds):
         )
     middle.set(xlabel="convolutions fine-tuned", ylabel="Dice, children", title="Partial fine-tuning")
     middle.legend()
-    for strategy in ("fine_tuning", "geometric_intensity", "gated"):
+    for strategy in FEWER:
         own = [rows[f"{strategy}, {count} children / 0"] for count in CHILDREN] + [rows[f"{strategy} / 0"]]
-        right.plot([*CHILDREN, 51], [row["children"] for row in own], "o-", label=strategy.replace("_", " "))
-        right.plot([*CHILDREN, 51], [row["adults"] for row in own], "x:", color=right.lines[-1].get_color())
+        right.plot([*CHILDREN, ALL_CHILDREN], [row["children"] for row in own], "o-", label=strategy.replace("_", " "))
+        right.plot([*CHILDREN, ALL_CHILDREN], [row["adults"] for row in own], "x:", color=right.lines[-1].get_color())
     right.set(xlabel="children trained on", ylabel="Dice", title="Children (line), adults (dotted)", xscale="log")
     right.legend()
     path = ROOT / "docs" / "figures" / "kidney_transfer.png"

@@ -1,6 +1,7 @@
 """What tests share: seeds, the data folder, small cohorts, and the command line."""
 
 import contextlib
+import gc
 import io
 import os
 import subprocess
@@ -13,6 +14,13 @@ import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _frozen():
+    """Keras collects garbage between models; what was imported by then need not be looked through each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

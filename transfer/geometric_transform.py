@@ -24,7 +24,7 @@ class GeometricTransform(keras.layers.Layer):
     Args:
         filters: Of the three convolutions.
         most_translation: Largest translation, as a share of the volume.
-        most_degrees: Largest angle.
+        most_degrees: Largest angle; a quarter turn, since nobody knows how else the other population was scanned.
         most_scale: Largest factor along an axis, and one over the smallest.
 
     Call arguments:
@@ -47,7 +47,7 @@ class GeometricTransform(keras.layers.Layer):
         - Bertrand, thesis, 2019, section 3.4.1.
     """
 
-    def __init__(self, filters=(4, 4, 8), most_translation=0.25, most_degrees=45.0, most_scale=2.0, **kwargs):
+    def __init__(self, filters=(4, 4, 8), most_translation=0.25, most_degrees=90.0, most_scale=2.0, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
         self.filters = tuple(filters)
         self.most_translation, self.most_degrees, self.most_scale = most_translation, most_degrees, most_scale
@@ -104,13 +104,33 @@ class GeometricTransform(keras.layers.Layer):
             `(batch, 9)`: translations in voxels, angles in degrees, scales.
         """
         seen = ops.clip((self._seen(image) - self.middle) / self.spread, -5.0, 5.0)
-        raw = ops.tanh(self.last(seen))
+        # Else a step of Adam, the same for every weight, moves the pose by as much as there are weights, to its bounds.
+        return self.bounded(ops.tanh(self.last(seen / math.sqrt(seen.shape[-1]))), image)
+
+    def start_at(self, shares):
+        """Begin with a pose that is the same for all volumes.
+
+        Args:
+            shares: Of the bounds, `(9,)`, in (-1, 1), see `transfer.start_pose`.
+        """
+        self.last.bias.assign(np.arctanh(shares))
+
+    def bounded(self, shares, image):
+        """Parameters of shares of their bounds.
+
+        Args:
+            shares: `(batch, 9)`, in [-1, 1].
+            image: `(batch, i, j, k, channels)`.
+
+        Returns:
+            `(batch, 9)`, as `parameters`.
+        """
         size = ops.stack([ops.cast(count, "float32") for count in ops.shape(image)[1:4]])
         return ops.concatenate(
             [
-                raw[:, :3] * self.most_translation * size,
-                raw[:, 3:6] * self.most_degrees,
-                ops.exp(raw[:, 6:] * math.log(self.most_scale)),
+                shares[:, :3] * self.most_translation * size,
+                shares[:, 3:6] * self.most_degrees,
+                ops.exp(shares[:, 6:] * math.log(self.most_scale)),
             ],
             axis=-1,
         )

@@ -85,6 +85,8 @@ class KidneyConfig(TaskConfig):
             raise ValueError(f"source: strategy '{self.strategy}' starts from nothing; remove the key")
         if not anew and self.source is None:
             raise ValueError(f"source: strategy '{self.strategy}' starts from a trained network; give its run folder")
+        if not anew and self.training.replicas > 1:
+            raise ValueError("training.replicas: a network is adapted on one device; set it to 1")
         if (self.layers is None) == (self.strategy in ("first_layers", "last_layers")):
             raise ValueError("layers: how many convolutions; for the strategies first_layers and last_layers only")
         return self

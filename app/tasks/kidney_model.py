@@ -10,13 +10,16 @@ from app.data.cube import cube_grid, from_cube, to_cube, unit_range
 from app.errors import UserError
 from app.files import whole_file
 from app.training.kidney_contract import KidneyContract
+from app.training.run_folder import log
 from app.training.train import load_trained, optimizer
 from nets.losses.dice import SegmentationLoss
 from nets.segmentation_unet import SegmentationUNet, copy_weights
 from transfer.adapted_unet import AdaptedUNet
 from transfer.population_gate import describing_network, fit_gate
+from transfer.start_pose import start_pose
 from transfer.strategies import STRATEGIES, adapt_statistics, start
 
+SEARCHED = 10  # training volumes on which a pose to begin with is searched
 POPULATION = "population.npz"  # of a source network: how its own population looks to it
 
 
@@ -88,6 +91,9 @@ def build(config, source, cases, source_folder=None):
         adapt_statistics(model, _volumes(cases))
     if isinstance(model, AdaptedUNet):
         model.standardise(_volumes(cases))
+        if "geometric" in strategy.added:
+            before, after = start_pose(source, model.get_layer("added_geometric"), *_searched(cases))
+            log(f"a pose to begin with, the same for all volumes: Dice {before:.3f} to {after:.3f}")
         if "gate" in strategy.added:
             known = _population(source_folder)
             model.get_layer("gate").decide_by(*fit_gate(*known, descriptions(source, cases)))
@@ -207,6 +213,13 @@ def adaptation(model, cube):
         if settings["geometric"]:
             pose = [round(float(one), 4) for one in keras.ops.convert_to_numpy(model.poses(image))[0]]
     return probability, pose
+
+
+def _searched(cases):
+    """Images and masks of some training volumes, from all over the list."""
+    chosen = [cases[number] for number in range(0, len(cases), max(1, len(cases) // SEARCHED))][:SEARCHED]
+    images, masks = (np.stack([getattr(one, part) for one in chosen]) for part in ("image", "mask"))
+    return images[..., None].astype("float32"), masks
 
 
 def _volumes(cases):
