@@ -25,7 +25,7 @@ RUNS = ROOT / "runs" / "kidney_transfer"
 ANEW = ("source", "target", "joint")
 TABLE = (*ANEW, "fine_tuning", "fixed_convolutions", "geometric", "intensity", "geometric_intensity", "gated")
 CHILDREN = (5, 10, 20)
-ALL_CHILDREN = 51
+ALL_CHILDREN, BATCH = 51, 2
 FEWER = ("fine_tuning", "gated")
 LAYERS = (2, 6, 10, 14)
 ADAPTED = tuple(name for name in TABLE if name not in ANEW)
@@ -56,7 +56,8 @@ def main():
     for strategy in FEWER:
         for count in CHILDREN:
             # As many steps as with all children.
-            more = {"data.target_examples": count, "training.epochs": round(TRANSFER_EPOCHS * ALL_CHILDREN / count)}
+            epochs = round(TRANSFER_EPOCHS * (ALL_CHILDREN // BATCH) / (count // BATCH))
+            more = {"data.target_examples": count, "training.epochs": epochs}
             row = f"{strategy}, {count} children / 0"
             results.measure(row, lambda strategy=strategy, more=more: _run(strategy, 0, **more))
     for network in ("small", "thesis"):
@@ -108,15 +109,17 @@ def _epochs(network):
 
     from app.data.cube_batches import CubeBatches
     from app.data.mask_cohort import load_cases, read_cases, split_cases
+    from app.tasks.kidney_config import SegmentationNetworkConfig
     from app.tasks.kidney_model import compile_model
-    from nets.segmentation_unet import FILTERS, SegmentationUNet
+    from nets.segmentation_unet import SegmentationUNet
     from transfer.strategies import STRATEGIES, start
 
     config = _config("transfer.yaml")
     data = config.data
     train = split_cases(read_cases(_cohort()), data.split, 0)["train"]
     children = load_cases([one for one in train if one.population == "target"], data.size, data.spacing_mm)
-    source = SegmentationUNet(filters=FILTERS if network == "thesis" else _config("source.yaml").network.filters)
+    settings = SegmentationNetworkConfig() if network == "thesis" else _config("source.yaml").network
+    source = SegmentationUNet(**settings.model_dump())
     batches = CubeBatches(children, config.training.batch_size, 0, config.augmentation)
     if network == "thesis":
         pair = batches[0]

@@ -72,7 +72,9 @@ class AdaptedUNet(PartlyFrozen):
             copy_weights(source, self.get_layer("gate").described)
 
     def standardise(self, volumes):
-        """Before training: scale what the added layers see, over some volumes.
+        """Before training: scale what the added layers see, over some volumes, with the gate open.
+
+        Of maps under the pose as it is: a pose to begin with comes first.
 
         Args:
             volumes: List of `(batch, i, j, k, 1)`.
@@ -83,9 +85,14 @@ class AdaptedUNet(PartlyFrozen):
             changed = [layer for layer in self.layers if isinstance(layer, IntensityTransform)]
             below = [one.input[0] if isinstance(one.input, (list, tuple)) else one.input for one in changed]
             maps = keras.Model(self.inputs, below)
-            seen = [maps({"image": one}) for one in volumes]
+            seen = []
+            for one in volumes:  # maps of all volumes at once would fill the memory
+                found = maps({"image": one}, training=True)
+                seen.append(
+                    [keras.ops.convert_to_numpy(layer.seen(own)) for layer, own in zip(changed, found, strict=True)]
+                )
             for layer, own in zip(changed, zip(*seen, strict=True), strict=True):
-                layer.standardise(own)
+                layer.standardise(np.concatenate(own))
 
     def poses(self, image):
         """The pose that is predicted for each volume.

@@ -105,26 +105,7 @@ class GeometricTransform(keras.layers.Layer):
         """
         seen = ops.clip((self._seen(image) - self.middle) / self.spread, -5.0, 5.0)
         # Else a step of Adam, the same for every weight, moves the pose by as much as there are weights, to its bounds.
-        return self.bounded(ops.tanh(self.last(seen / math.sqrt(seen.shape[-1]))), image)
-
-    def start_at(self, shares):
-        """Begin with a pose that is the same for all volumes.
-
-        Args:
-            shares: Of the bounds, `(9,)`, in (-1, 1), see `transfer.start_pose`.
-        """
-        self.last.bias.assign(np.arctanh(shares))
-
-    def bounded(self, shares, image):
-        """Parameters of shares of their bounds.
-
-        Args:
-            shares: `(batch, 9)`, in [-1, 1].
-            image: `(batch, i, j, k, channels)`.
-
-        Returns:
-            `(batch, 9)`, as `parameters`.
-        """
+        shares = ops.tanh(self.last(seen / math.sqrt(seen.shape[-1])))
         size = ops.stack([ops.cast(count, "float32") for count in ops.shape(image)[1:4]])
         return ops.concatenate(
             [
@@ -134,6 +115,14 @@ class GeometricTransform(keras.layers.Layer):
             ],
             axis=-1,
         )
+
+    def start_at(self, shares):
+        """Begin with a pose that is the same for all volumes, see `transfer.start_pose`.
+
+        Args:
+            shares: Of the bounds, `(9,)`, in (-1, 1).
+        """
+        self.last.bias.assign(np.arctanh(shares))
 
     def call(self, image, gate=None):
         parameters = self.parameters(image)

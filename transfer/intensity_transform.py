@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+FLOOR = 0.05  # of a map's mean: deviations below are not blown up
+
 
 @keras.saving.register_keras_serializable(package="kerasmorph")
 class IntensityTransform(keras.layers.Layer):
@@ -42,17 +44,26 @@ class IntensityTransform(keras.layers.Layer):
         self.last = layers.Dense(2 * channels, kernel_initializer="zeros", dtype="float32", name="last")
         self.last.build((None, self.units))
 
-    def standardise(self, features):
+    def standardise(self, seen):
         """Before training: bring what the dense layers see to mean 0 and deviation 1 over some volumes.
 
         Args:
-            features: Iterable of `(batch, i, j[, k], channels)`.
+            seen: What `seen` returns for them, `(volumes, 2 channels)`.
         """
-        seen = np.concatenate([ops.convert_to_numpy(self._seen(one)) for one in features])
-        self.middle.assign(seen.mean(axis=0))
-        self.spread.assign(seen.std(axis=0) + 1e-4)
+        middle = seen.mean(axis=0)
+        self.middle.assign(middle)
+        # Of a volume or two the deviation is next to nothing, and whatever is augmented would be out of bounds.
+        self.spread.assign(np.maximum(seen.std(axis=0), FLOOR * np.abs(middle)) + 1e-4)
 
-    def _seen(self, features):
+    def seen(self, features):
+        """Mean and deviation of each map.
+
+        Args:
+            features: `(batch, i, j[, k], channels)`.
+
+        Returns:
+            `(batch, 2 channels)`.
+        """
         features = ops.cast(features, "float32")
         axes = tuple(range(1, len(features.shape) - 1))
         return ops.concatenate([ops.mean(features, axis=axes), ops.std(features, axis=axes)], axis=-1)
@@ -60,7 +71,7 @@ class IntensityTransform(keras.layers.Layer):
     def call(self, features, gate=None):
         features = ops.cast(features, "float32")
         axes = tuple(range(1, len(features.shape) - 1))
-        seen = ops.clip((self._seen(features) - self.middle) / self.spread, -5.0, 5.0)
+        seen = ops.clip((self.seen(features) - self.middle) / self.spread, -5.0, 5.0)
         changes = self.last(self.hidden(seen))
         if gate is not None:
             changes = gate * changes

@@ -90,10 +90,11 @@ def build(config, source, cases, source_folder=None):
     if strategy.trains == "statistics":
         adapt_statistics(model, _volumes(cases))
     if isinstance(model, AdaptedUNet):
-        model.standardise(_volumes(cases))
         if "geometric" in strategy.added:
-            before, after = start_pose(source, model.get_layer("added_geometric"), *_searched(cases))
-            log(f"a pose to begin with, the same for all volumes: Dice {before:.3f} to {after:.3f}")
+            log("searching a pose to begin with, the same for all volumes")
+            pairs = _searched(cases, config.training.batch_size)
+            start_pose(model, model.get_layer("added_geometric"), pairs, lambda dice: log(f"  Dice {dice:.3f}"))
+        model.standardise(_volumes(cases))
         if "gate" in strategy.added:
             known = _population(source_folder)
             model.get_layer("gate").decide_by(*fit_gate(*known, descriptions(source, cases)))
@@ -215,11 +216,12 @@ def adaptation(model, cube):
     return probability, pose
 
 
-def _searched(cases):
-    """Images and masks of some training volumes, from all over the list."""
-    chosen = [cases[number] for number in range(0, len(cases), max(1, len(cases) // SEARCHED))][:SEARCHED]
+def _searched(cases, batch_size):
+    """Images and masks of some training volumes, from all over the list, in batches."""
+    chosen = [cases[at] for at in np.linspace(0, len(cases) - 1, min(SEARCHED, len(cases))).round().astype(int)]
     images, masks = (np.stack([getattr(one, part) for one in chosen]) for part in ("image", "mask"))
-    return images[..., None].astype("float32"), masks
+    starts = range(0, len(chosen), batch_size)
+    return [(images[at : at + batch_size, ..., None].astype("float32"), masks[at : at + batch_size]) for at in starts]
 
 
 def _volumes(cases):

@@ -150,7 +150,7 @@ def test_a_known_transform_is_recovered():
     put_back, _ = layer(image)
     layer.standardise([moved(16)[0] for _ in range(8)])
     model = keras.Model(image, put_back)
-    rate = keras.optimizers.schedules.CosineDecay(1e-3, 500, alpha=0.02)
+    rate = keras.optimizers.schedules.CosineDecay(4e-3, 500, alpha=0.02)
     model.compile(keras.optimizers.Adam(rate), "mse", jit_compile=keras.backend.backend() == "jax")
     for _ in range(500):
         volumes, _ = moved(8)

@@ -4,26 +4,32 @@ import keras
 import numpy as np
 
 from tests.transfer.test_layers import numpy
-from transfer.geometric_transform import GeometricTransform
+from transfer.geometric_transform import GeometricTransform, UndoTransform
 from transfer.start_pose import start_pose
 
 SIZE = 24
 
 
-class KnowsOnePlace(keras.Model):
+class KnowsOnePlace(keras.layers.Layer):
     """A network that paints one shape, whatever it sees."""
 
     def __init__(self, shape):
         super().__init__()
         self.shape = keras.ops.convert_to_tensor(shape[None, ..., None].astype("float32"))
 
-    def call(self, inputs):
-        return 0.0 * inputs["image"] + 20.0 * self.shape - 10.0
+    def call(self, image):
+        return 0.0 * image + 20.0 * self.shape - 10.0
 
 
-class FindsWhatIsBright(keras.Model):
-    def call(self, inputs):
-        return 20.0 * inputs["image"] - 10.0
+class FindsWhatIsBright(keras.layers.Layer):
+    def call(self, image):
+        return 20.0 * image - 10.0
+
+
+def _adapted(source):
+    image, layer = keras.Input((SIZE, SIZE, SIZE, 1), name="image"), GeometricTransform()
+    moved, matrix = layer(image)
+    return keras.Model({"image": image}, UndoTransform()(source(moved), matrix)), layer
 
 
 def _bar(degrees, half, shift=0.0):
@@ -36,11 +42,13 @@ def _bar(degrees, half, shift=0.0):
 
 def test_a_population_that_lies_otherwise_is_found():
     """Turned by 60 degrees: without a search the transfer begins where the source is wrong."""
-    source, layer = KnowsOnePlace(_bar(0, [10, 3, 3])), GeometricTransform()
+    model, layer = _adapted(KnowsOnePlace(_bar(0, [10, 3, 3])))
     masks = np.stack([_bar(60 + more, [8, 3, 3], shift=0.5) for more in (-4, 0, 4)])[..., None]
     images = masks.astype("float32")
-    layer.build(images.shape)
-    before, after = start_pose(source, layer, images, masks)
+    told = []
+    before, after = start_pose(model, layer, [(images[:2], masks[:2]), (images[2:], masks[2:])], told.append)
+    assert (told[0], told[-1]) == (before, after)
+    assert np.all(np.diff(told) > 0), "a worse pose was taken"
     assert before < 0.65
     assert after > 0.8
     found = numpy(layer.parameters(images))
@@ -49,9 +57,8 @@ def test_a_population_that_lies_otherwise_is_found():
 
 def test_where_no_pose_helps_none_is_taken():
     """A source that is right already must not be disturbed by a search that finds equals."""
-    source, layer = FindsWhatIsBright(), GeometricTransform()
+    model, layer = _adapted(FindsWhatIsBright())
     masks = _bar(0, [8, 4, 3])[None, ..., None]
-    layer.build(masks.shape)
-    before, after = start_pose(source, layer, masks.astype("float32"), masks)
+    before, after = start_pose(model, layer, [(masks.astype("float32"), masks)])
     assert before == after == 1
     np.testing.assert_array_equal(numpy(layer.last.bias), 0)
