@@ -1,1 +1,1 @@
-"""Adapting networks to a new population; its systems are still to come."""
+"""Adapting a segmentation network to a new population: poses, intensities, a gate, strategies."""

@@ -67,7 +67,7 @@ def start(strategy, source, layers=None):
         for layer in model.layers:
             layer.trainable = layer.name.startswith("added_")
         return model
-    settings = source.get_config()
+    settings = {**source.get_config(), "frozen": []}
     if strategy.trains == "statistics":
         if not settings["batch_normalisation"]:
             raise ValueError("Expected a source network with batch normalisation; it has no statistics to adapt.")
@@ -81,23 +81,21 @@ def start(strategy, source, layers=None):
     return model
 
 
-def adapt_statistics(model, volumes, passes=5):
-    """Replace the moving statistics of batch normalisation by those of some volumes; no weight changes.
+def adapt_statistics(model, volumes):
+    """Replace the moving statistics of batch normalisation by their mean over some volumes; no weight changes.
 
     Args:
         model: `SegmentationUNet` without dropout, as `start` returns it.
-        volumes: List of `(batch, i, j[, k], 1)`.
-        passes: How often each is seen.
+        volumes: List of `(batch, i, j[, k], 1)`; each counts alike.
 
     Reference:
         - Li et al., Revisiting batch normalization for practical domain adaptation (AdaBN), 2017.
     """
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.9
-    for _ in range(passes):
-        for one in volumes:
-            model({"image": one}, training=True)
+    normalised = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    for number, one in enumerate(volumes):
+        for layer in normalised:
+            layer.momentum = number / (number + 1)
+        model({"image": one}, training=True)
 
 
 def chosen_convolutions(model, which, count):

@@ -41,17 +41,19 @@ def cube_grid(volume, size, spacing_mm):
         UserError: If the volume is not 3D, not finite, empty, its affine singular, or what it shows does not fit.
     """
     check_three_axes(volume)
-    inside = np.argwhere(volume.array != 0)
-    if not len(inside):
+    shown = volume.array != 0
+    if not shown.any():
         raise UserError("every voxel is 0; there is nothing to see")
-    low, high = inside.min(axis=0) - 0.5, inside.max(axis=0) + 0.5
+    profiles = [np.flatnonzero(shown.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    low, high = (np.array([profile[end] for profile in profiles]) for end in (0, -1))
+    low, high = low - 0.5, high + 0.5
     spacing = np.linalg.norm(volume.affine[:3, :3], axis=0)
     extent = (high - low) * spacing
     most = size * spacing_mm + spacing_mm
     if extent.max() > most:
-        shown = " x ".join(f"{one:.0f}" for one in extent)
+        across = " x ".join(f"{one:.0f}" for one in extent)
         raise UserError(
-            f"shows {shown} mm, the cube holds {size * spacing_mm:.0f} mm (data.size x data.spacing_mm); crop the "
+            f"shows {across} mm, the cube holds {size * spacing_mm:.0f} mm (data.size x data.spacing_mm); crop the "
             "volume, or train with a larger cube"
         )
     transform = io_orientation(volume.affine)
@@ -113,7 +115,7 @@ def unit_range(array):
         Array of the same shape, float32.
 
     Raises:
-        UserError: If nothing is above 0.
+        UserError: If every voxel is the same.
     """
     shown = array[array != 0]
     low = min(0.0, float(np.percentile(shown, 0.5))) if len(shown) else 0.0

@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 
 
 class CubeBatches(keras.utils.PyDataset):
-    """Every case once an epoch, in random order; of two populations the smaller as often as the larger.
+    """Every case once an epoch, in random order, in whole batches; of two populations each as often.
 
     Args:
         cases: List of `CubeCase`.

@@ -8,7 +8,7 @@ import numpy as np
 from app.data.cohort import csv_rows, split_cohort
 from app.data.cube import CubeGrid, cube_grid, to_cube, unit_range
 from app.data.read_all import read_all
-from app.data.volumes import Volume, read_volume
+from app.data.volumes import Volume, check_three_axes, read_volume
 from app.errors import UserError, list_problems
 
 POPULATIONS = ("source", "target")
@@ -170,8 +170,10 @@ def read_mask(case, image, structures=None):
         `(i, j, k, structures)`, bool.
 
     Raises:
-        UserError: If it does not lie on the image's grid, holds other values, or a structure is not there.
+        UserError: If the image is not 3D; if the mask does not lie on the image's grid, holds other values, or a
+            structure is not there.
     """
+    check_three_axes(image)
     mask = read_volume(case.mask)
     if not mask.same_grid(image):
         raise UserError(

@@ -37,7 +37,8 @@ def run(config, dry_run=False, action="train", inputs=(), to=None):
     if action == "predict":
         from app.tasks.kidney_predict import predict
 
-        return predict(folder, inputs, Path(to) if to else folder.path / "predictions", dry_run)
+        to = Path(to) if to else folder.path / "predictions"
+        return predict(folder, inputs, to, config.largest_component, dry_run)
     if action == "export":
         return _export(folder, Path(to) if to else folder.path / "export", dry_run)
     if action == "evaluate":
@@ -46,8 +47,9 @@ def run(config, dry_run=False, action="train", inputs=(), to=None):
         needed = "transfer" if config.source is not None else "train"
         raise UserError(f"kidney {action}: strategy '{config.strategy}' is run by 'kidney {needed}'")
     folder.check(config, FREE_KEYS)
+    source, source_contract = _source(config)
     if dry_run:
-        return _describe(config)
+        return _describe(config, source)
     parts = _parts(config, config.output / "phantoms")
     rows = split_rows(parts)
     check_split(folder, rows)
@@ -56,7 +58,21 @@ def run(config, dry_run=False, action="train", inputs=(), to=None):
     folder.open(config)
     write_csv(folder.path / SPLIT, rows)
     log(", ".join(f"{name} {len(found)} volumes" for name, found in loaded.items()) + f"; output in {folder.path}")
-    return _train_and_report(config, folder, loaded, parts["test"])
+    simulated = config.data.phantom is not None or (source_contract is not None and source_contract.simulated)
+    return _train_and_report(config, folder, loaded, parts["test"], source, simulated)
+
+
+def _source(config):
+    """The network to start from and its contract; refused before anything is simulated, read or written."""
+    if config.source is None:
+        return None, None
+    import_keras()
+
+    from app.tasks.kidney_model import check_strategy, load_source
+
+    source, contract = load_source(RunFolder(config.source), config.data)
+    check_strategy(config, source, RunFolder(config.source))
+    return source, contract
 
 
 def _parts(config, phantoms):
@@ -105,12 +121,12 @@ def _check_source(config, parts):
         )
 
 
-def _train_and_report(config, folder, loaded, test):
+def _train_and_report(config, folder, loaded, test, source, simulated):
     keras = import_keras()
 
     from app.data.cube_batches import CubeBatches
     from app.reporting.kidney_report import write_report
-    from app.tasks.kidney_model import POPULATION, build, compile_model, dice_of, load_source, segment, write_population
+    from app.tasks.kidney_model import POPULATION, build, compile_model, dice_of, segment, write_population
     from app.training.callbacks import save_model
     from app.training.kidney_contract import KidneyContract
     from app.training.train import train
@@ -118,7 +134,6 @@ def _train_and_report(config, folder, loaded, test):
 
     keras.utils.set_random_seed(config.seed)
     source_folder = RunFolder(config.source) if config.source else None
-    source = load_source(source_folder, config.data) if config.source else None
     if STRATEGIES[config.strategy].trains == "statistics":
         model, history = build(config, source, loaded["train"]), []
     else:
@@ -143,16 +158,13 @@ def _train_and_report(config, folder, loaded, test):
     own = [one for one in loaded["train"] if one.case.population == "source"]
     if own and source is None:
         write_population(folder.path / POPULATION, model, own)
-    contract = KidneyContract(
-        config.data.size, config.data.spacing_mm, config.strategy, config.largest_component,
-        config.data.phantom is not None,
-    )  # fmt: skip
+    contract = KidneyContract(config.data.size, config.data.spacing_mm, config.strategy, simulated)
     contract.write(folder.contract)
     log("evaluating on the test volumes")
     counts = {"parameters": (source or model).count_params(), "added_parameters": added_parameters(model)}
     path = write_report(
-        config, folder, contract, counts, lambda volume: segment(model, contract, volume),
-        (lambda volume: segment(source, contract, volume)) if source else None, test, history,
+        config, folder, contract, counts, lambda volume: segment(model, contract, volume, config.largest_component),
+        (lambda volume: segment(source, contract, volume, config.largest_component)) if source else None, test, history,
     )  # fmt: skip
     log(f"report: {path}")
 
@@ -173,7 +185,11 @@ def _evaluate(config, folder, to, dry_run):
     check_split(folder, split_rows(parts))
     to.mkdir(parents=True, exist_ok=True)
     summary = write_evaluation(
-        to, contract, lambda volume: segment(model, contract, volume), parts["test"], config.data.labels
+        to,
+        contract,
+        lambda volume: segment(model, contract, volume, config.largest_component),
+        parts["test"],
+        config.data.labels,
     )
     for population, found in summary.items():
         print(f"{population}: Dice {found['dice']:.3f} ({found['volumes']} volumes); {to}")
@@ -195,7 +211,7 @@ def _export(folder, to, dry_run):
     )
 
 
-def _describe(config):
+def _describe(config, source):
     import_keras()
 
     from app.tuning.model_size import model_size
@@ -211,7 +227,5 @@ def _describe(config):
         weights, _ = model_size(lambda: SegmentationUNet(**config.network.model_dump()))
         print(f"network: {weights:,} weights")
     else:
-        from app.tasks.kidney_model import load_source
-
-        print(f"source: {load_source(RunFolder(config.source), config.data).count_params():,} weights")
+        print(f"source: {source.count_params():,} weights")
     print("dry run: nothing was written")

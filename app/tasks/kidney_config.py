@@ -62,6 +62,9 @@ class CubeAugmentationConfig(Config):
     gamma: float = pydantic.Field(0.0, ge=0)
 
 
+ANEW = ("source", "target", "joint")  # strategies that start from nothing
+
+
 class KidneyConfig(TaskConfig):
     """Config of the task."""
 
@@ -73,18 +76,26 @@ class KidneyConfig(TaskConfig):
     source: Path | None = None
     layers: int | None = pydantic.Field(None, ge=1)
     data: KidneyDataConfig
-    network: SegmentationNetworkConfig = SegmentationNetworkConfig()
+    network: SegmentationNetworkConfig | None = None
     training: KidneyTrainingConfig = KidneyTrainingConfig()
     augmentation: CubeAugmentationConfig = CubeAugmentationConfig()
     largest_component: bool = False
 
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _own_network(cls, values):
+        anew = isinstance(values, dict) and values.get("strategy", ANEW[0]) in ANEW
+        return {**values, "network": values.get("network") or {}} if anew else values
+
     @pydantic.model_validator(mode="after")
     def _start(self):
-        anew = self.strategy in ("source", "target", "joint")
+        anew = self.strategy in ANEW
         if anew and self.source is not None:
             raise ValueError(f"source: strategy '{self.strategy}' starts from nothing; remove the key")
         if not anew and self.source is None:
             raise ValueError(f"source: strategy '{self.strategy}' starts from a trained network; give its run folder")
+        if not anew and self.network is not None:
+            raise ValueError(f"network: strategy '{self.strategy}' takes that of the source; remove the key")
         if not anew and self.training.replicas > 1:
             raise ValueError("training.replicas: a network is adapted on one device; set it to 1")
         if (self.layers is None) == (self.strategy in ("first_layers", "last_layers")):

@@ -48,13 +48,13 @@ def load_source(folder, data):
         data: `KidneyDataConfig` of the adaptation.
 
     Returns:
-        `SegmentationUNet`.
+        `SegmentationUNet` and its `KidneyContract`.
 
     Raises:
         UserError: If it is missing, was adapted itself, or sees another cube.
     """
     model, contract = load_trained(folder, KidneyContract, "kidney")
-    if not isinstance(model, SegmentationUNet):
+    if STRATEGIES[contract.strategy].from_source:
         raise UserError(f"source: {folder.path} holds an adapted network; give the run of the one that it came from")
     if (contract.size, contract.spacing_mm) != (data.size, data.spacing_mm):
         raise UserError(
@@ -62,7 +62,26 @@ def load_source(folder, data):
             f"config has {data.size} of {data.spacing_mm:g} mm; set data.size={contract.size} and "
             f"data.spacing_mm={contract.spacing_mm:g}"
         )
-    return model
+    return model, contract
+
+
+def check_strategy(config, source, source_folder):
+    """Whether a source has what a strategy needs.
+
+    Args:
+        config: `KidneyConfig`.
+        source: `SegmentationUNet`.
+        source_folder: Its `RunFolder`.
+
+    Raises:
+        UserError: If it has not.
+    """
+    try:
+        start(STRATEGIES[config.strategy], source, config.layers)
+    except ValueError as error:
+        raise UserError(f"strategy '{config.strategy}': {error}") from None
+    if "gate" in STRATEGIES[config.strategy].added:
+        _population(source_folder)
 
 
 def build(config, source, cases, source_folder=None):
@@ -76,17 +95,11 @@ def build(config, source, cases, source_folder=None):
 
     Returns:
         Keras model, not compiled.
-
-    Raises:
-        UserError: If the source lacks what the strategy needs.
     """
     strategy = STRATEGIES[config.strategy]
     if source is None:
         return SegmentationUNet(**config.network.model_dump())
-    try:
-        model = start(strategy, source, config.layers)
-    except ValueError as error:
-        raise UserError(f"strategy '{config.strategy}': {error}") from None
+    model = start(strategy, source, config.layers)
     if strategy.trains == "statistics":
         adapt_statistics(model, _volumes(cases))
     if isinstance(model, AdaptedUNet):
@@ -170,13 +183,14 @@ def logits_of(model, image):
     return keras.ops.convert_to_numpy(model.predict_on_batch({"image": volume}))[0, ..., 0]
 
 
-def segment(model, contract, volume):
+def segment(model, contract, volume, largest_component=False):
     """A volume's mask, on its own grid.
 
     Args:
         model: Keras model.
         contract: `KidneyContract`.
         volume: `Volume`.
+        largest_component: Whether only the largest part of the mask is kept.
 
     Returns:
         `Segmentation`.
@@ -188,7 +202,7 @@ def segment(model, contract, volume):
     cube = unit_range(to_cube(volume, grid))
     mask = from_cube(logits_of(model, cube), grid, volume, outside=-10.0) > 0
     parts, count = label(mask)
-    if contract.largest_component and count > 1:
+    if largest_component and count > 1:
         mask = parts == 1 + np.bincount(parts.ravel())[1:].argmax()
         count = 1
     millilitres = float(mask.sum() * abs(np.linalg.det(volume.affine[:3, :3])) / 1000)
@@ -204,14 +218,14 @@ def adaptation(model, cube):
 
     Returns:
         Probability of the target population, None without a gate; pose (translations in voxels of the cube, angles
-        in degrees, scales), None without a geometric layer.
+        in degrees, scales), None without a geometric layer or where the gate leaves the volume alone.
     """
     probability, pose = None, None
     if isinstance(model, AdaptedUNet):
         settings, image = model.get_config(), cube[None, ..., None]
         if settings["gate"]:
             probability = float(keras.ops.convert_to_numpy(model.get_layer("gate").probability(image))[0, 0])
-        if settings["geometric"]:
+        if settings["geometric"] and (probability is None or probability > 0.5):
             pose = [round(float(one), 4) for one in keras.ops.convert_to_numpy(model.poses(image))[0]]
     return probability, pose
 

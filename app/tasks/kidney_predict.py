@@ -6,7 +6,7 @@ from app.quiet import import_keras
 from app.tasks.predict_volumes import predict_volumes
 
 
-def predict(folder, inputs, to, dry_run=False):
+def predict(folder, inputs, to, largest_component=False, dry_run=False):
     """Segment volumes with a trained network.
 
     Each volume gets `NAME_mask.nii.gz` on its own grid and `NAME.json` (volume in ml, parts, and, of adapted networks,
@@ -17,6 +17,7 @@ def predict(folder, inputs, to, dry_run=False):
         folder: `RunFolder` of the training.
         inputs: Files; folders of files or of DICOM series.
         to: Folder for the results.
+        largest_component: Whether only the largest part of each mask is kept.
         dry_run: List only.
 
     Raises:
@@ -30,16 +31,16 @@ def predict(folder, inputs, to, dry_run=False):
         from app.training.train import load_trained
 
         model, contract = load_trained(folder, KidneyContract, "kidney")
-        return lambda one: _segment(one, model, contract, to)
+        return lambda one: _segment(one, model, contract, to, largest_component)
 
     predict_volumes("kidney", inputs, load, to, "volumes.csv", "segmented", dry_run)
 
 
-def _segment(one, model, contract, to):
+def _segment(one, model, contract, to, largest_component):
     from app.tasks.kidney_model import adaptation, segment
 
     volume = one.volume()
-    segmented = segment(model, contract, volume)
+    segmented = segment(model, contract, volume, largest_component)
     probability, pose = adaptation(model, segmented.cube)
     write_volume(to / f"{one.name}_mask.nii.gz", Volume(segmented.mask.astype("uint8"), volume.affine))
     row = {

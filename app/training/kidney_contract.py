@@ -13,14 +13,12 @@ class KidneyContract(KeptContract):
         size: Voxels along each axis of the cube.
         spacing_mm: Of the cube.
         strategy: How the network was trained, see `transfer.strategies`.
-        largest_component: Whether only the largest part of a mask is kept.
         simulated: Whether the network was trained on simulated volumes.
     """
 
     size: int
     spacing_mm: float
     strategy: str
-    largest_component: bool
     simulated: bool
 
     TELLS = "on which cube it sees"

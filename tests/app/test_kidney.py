@@ -38,6 +38,8 @@ def config(cohort, tmp_path_factory):
 
     def write(name, **changes):
         content = {"task": "kidney", "output": str(folder / name), **SMALL, **changes}
+        if "source" in changes:
+            del content["network"]
         content["data"] = {**SMALL["data"], "cohort": str(cohort), **changes.get("data", {})}
         path = folder / f"{name}.yaml"
         path.write_text(yaml.safe_dump(content))
@@ -184,7 +186,7 @@ def test_train_transfer_evaluate_predict_export(source, config, cohort, main, tm
     assert "Simulated" not in (source / "report.html").read_text(), "a user's own cohort is not simulated"
     metrics = json.loads((source / "metrics.json").read_text())
     assert metrics["source"]["volumes"] == metrics["target"]["volumes"] == 2
-    adapted = config("gated", strategy="gated", source=str(source), network={})
+    adapted = config("gated", strategy="gated", source=str(source))
     done = main("kidney", "transfer", "--config", adapted)
     assert done.returncode == 0, done.stderr
     metrics = json.loads((config.folder / "gated" / "metrics.json").read_text())
@@ -204,7 +206,8 @@ def test_train_transfer_evaluate_predict_export(source, config, cohort, main, tm
         voxel = abs(np.linalg.det(like.affine[:3, :3])) / 1000
         assert content["volume_ml"] == pytest.approx(mask.array.sum() * voxel, abs=1e-3)
         assert 0 <= content["target_probability"] <= 1
-        assert len(content["pose"]) == 9
+        opened = content["target_probability"] > 0.5
+        assert len(content["pose"] or ()) == 9 * opened, "a pose is told that was not applied"
     done = main("kidney", "evaluate", "--config", adapted, "--to", tmp_path / "evaluated")
     assert done.returncode == 0, done.stderr
     again = json.loads((tmp_path / "evaluated" / "metrics.json").read_text())
@@ -223,7 +226,7 @@ def test_other_strategies_run(strategy, source, config, main):
 
 
 def test_a_killed_transfer_ends_the_same(source, config, main, kill_at):
-    """Weights after a kill must be those of an uninterrupted run: standardisation and gate are of the first start."""
+    """Weights after a kill must be those of an uninterrupted run: pose and scaling are of the first start."""
     from app.training.train import load_checkpoint
 
     weights = []
@@ -247,7 +250,8 @@ def _broken(kind, folder, cohort):
     mask = read_volume(base / "mask" / "kidney-child-000.nii.gz")
     said = {
         "empty mask": "nothing is marked", "other values": "data.labels", "another grid": "onto the image's grid",
-        "NaN": "NaN or infinite", "too large": "the cube holds", "population": "population 'kids' is unknown",
+        "NaN": "NaN or infinite", "one slice": "three axes", "too large": "the cube holds",
+        "population": "population 'kids' is unknown",
     }[kind]  # fmt: skip
     if kind == "empty mask":
         mask = Volume(0 * mask.array, mask.affine)
@@ -255,6 +259,8 @@ def _broken(kind, folder, cohort):
         mask = Volume(3 * mask.array, mask.affine)
     if kind == "another grid":
         mask = Volume(mask.array[1:], mask.affine)
+    if kind == "one slice":
+        image, mask = Volume(image.array[:, :, :1], image.affine), Volume(mask.array[:, :, :1], mask.affine)
     if kind == "NaN":
         image = Volume(np.where(mask.array > 0, np.nan, image.array).astype("float32"), image.affine)
     if kind == "too large":
@@ -267,7 +273,9 @@ def _broken(kind, folder, cohort):
     return folder / "cohort.csv", said
 
 
-@pytest.mark.parametrize("kind", ["empty mask", "other values", "another grid", "NaN", "too large", "population"])
+@pytest.mark.parametrize(
+    "kind", ["empty mask", "other values", "another grid", "NaN", "one slice", "too large", "population"]
+)
 def test_bad_cohorts_are_told(kind, config, cohort, main, tmp_path):
     """One clear line, exit code 2, and nothing half-written."""
     path, said = _broken(kind, tmp_path, cohort)
@@ -278,12 +286,29 @@ def test_bad_cohorts_are_told(kind, config, cohort, main, tmp_path):
     assert not (config.folder / f"bad_{kind[:3]}").exists()
 
 
-def test_a_source_of_another_size_is_refused(source, config, main):
-    """Its maps would mean something else."""
+def _adapted(config):
+    return config.folder / "last_layers"  # of the test above
+
+
+def test_what_a_source_cannot_give_is_refused(source, config, main):
+    """Maps of another size would mean something else; and nothing may stay behind."""
     path = config("other", strategy="geometric", source=str(source), data={"size": 24})
     done = main("kidney", "transfer", "--config", path)
     assert done.returncode == 2
     assert "data.size=16" in done.stderr
+    assert not (config.folder / "other").exists(), "the corrected command would be told of another run"
+    for name, changes, said in (
+        ("layers", {"strategy": "first_layers", "layers": 99}, "from 1 to"),
+        ("twice", {"strategy": "geometric", "source": str(_adapted(config))}, "holds an adapted network"),
+        ("network", {"strategy": "geometric", "network": {"filters": [4, 8]}}, "remove the key"),
+    ):
+        path = config(name, **{"source": str(source), **changes})
+        if name == "network":
+            path.write_text(path.read_text() + "network: {filters: [4, 8]}\n")
+        done = main("kidney", "transfer", "--config", path)
+        assert done.returncode == 2
+        assert said in done.stderr
+        assert not (config.folder / name).exists()
     done = main("kidney", "transfer", "--config", config("again", strategy="geometric", source=str(source)),
                 "--set", "seed=1")  # fmt: skip
     assert done.returncode == 2
