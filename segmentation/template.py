@@ -61,8 +61,7 @@ def shape_topologies(masks):
     Returns:
         Tuple.
     """
-    parts = [masks[..., index] for index in range(masks.shape[-1])]
-    return tuple(topology(part) for part in (parts if len(parts) == 1 else [*parts, masks.any(axis=-1)]))
+    return tuple(topology(part) for part in _parts(masks))
 
 
 def subject_template(masks, spacing_mm, labels):
@@ -88,8 +87,8 @@ def subject_template(masks, spacing_mm, labels):
 def mean_template(masks, spacing_mm, labels, members=1, rounds=2, report=None, seed=0):
     """Mean signed distances after alignment by similarities; of several groups of shapes, where wanted.
 
-    All shapes are aligned with the mean so far, `rounds` times; the scale of the mean is the geometric mean of
-    theirs, its axes lie along the cube's.
+    All shapes are aligned with the mean so far, `rounds` times; the volume of the mean is the geometric mean of
+    theirs, its axes lie along the cube's, and each structure has its mean share of the volume.
 
     Args:
         masks: List of `(size, size, size, structures)`, bool.
@@ -123,19 +122,36 @@ def mean_template(masks, spacing_mm, labels, members=1, rounds=2, report=None, s
     groups = np.zeros(len(aligned), int)
     if members > 1:
         groups = KMeans(members, n_init=4, random_state=seed).fit_predict(_near_surface(aligned))
-    means = [
-        _sized(_centred(np.mean([one for one, own in zip(aligned, groups, strict=True) if own == group], axis=0)), size)
-        for group in range(members)
-    ]
-    return Template(np.stack([_joined(one) for one in means]).astype("float32"), spacing_mm, tuple(labels))
+    counts = np.array([[part.sum() for part in _parts(mask)] for mask in masks], float)
+    wanted = np.exp(np.mean(np.log(counts[:, -1]))) * counts / counts[:, -1:]
+    means = []
+    for group in range(members):
+        own = np.mean([one for one, chosen in zip(aligned, groups, strict=True) if chosen == group], axis=0)
+        voxels = wanted[groups == group].mean(axis=0)
+        joined = _joined(_levelled(_sized(_centred(own), size), voxels))
+        means.append(_levelled(joined, voxels[: joined.shape[-1]]))  # what lies close together was joined too far
+    return Template(np.stack(means).astype("float32"), spacing_mm, tuple(labels))
+
+
+def _levelled(distances, voxels):
+    """Distances shifted so that each structure holds as many voxels as it should.
+
+    The mean of thin shapes that do not quite meet is thinner than any of them, or empty.
+    """
+    levels = [-np.partition(-distances[..., index], int(count), axis=None)[int(count)]
+              for index, count in zip(range(distances.shape[-1]), voxels, strict=True)]  # fmt: skip
+    return distances - np.array(levels, "float32")
+
+
+def _parts(mask):
+    """Each structure and, of several, all together at the end."""
+    parts = [mask[..., index] for index in range(mask.shape[-1])]
+    return parts if len(parts) == 1 else [*parts, mask.any(axis=-1)]
 
 
 def _distances(mask):
-    """Signed distance of each structure and, of several, of all together at the end."""
-    parts = [signed_distance(mask[..., index]) for index in range(mask.shape[-1])]
-    if len(parts) > 1:
-        parts.append(signed_distance(mask.any(axis=-1)))
-    return np.stack(parts, axis=-1)
+    """Signed distance of each of `_parts`."""
+    return np.stack([signed_distance(part) for part in _parts(mask)], axis=-1)
 
 
 def _together(distances):
@@ -143,7 +159,7 @@ def _together(distances):
 
 
 def _joined(distances):
-    """Structures that leave no gap: inside of all together each goes to the face that is as near to the next one.
+    """Structures that leave no gap: each goes to the face that is as near to the next one, inside of all together.
 
     Done once, after averaging: the mean of faces that lie elsewhere in each shape would be inside of neither.
     """
@@ -152,7 +168,7 @@ def _joined(distances):
         return distances
     others = [np.max(np.delete(own, index, axis=-1), axis=-1) for index in range(own.shape[-1])]
     between = 0.5 * (own - np.stack(others, axis=-1))
-    return np.minimum(_together(distances)[..., None], between)
+    return np.minimum(np.maximum(_together(distances)[..., None], own), between)
 
 
 def _near_surface(shapes):

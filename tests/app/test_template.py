@@ -164,6 +164,25 @@ def test_two_labels_of_real_hippocampi(data_folder, config, main, tmp_path):
     assert len(metrics["template"]) == 3, "each label's topology, and that of both together"
 
 
+def test_a_set_of_brain_structures(data_folder, config, main, tmp_path):
+    """Eight structures that lie close together: one template, each structure of one part and of its volume."""
+    folder, labels = data_folder / "brains_ixi_2mm", [8, 9, 14, 15, 20, 21, 22, 23]
+    names = sorted(path.name for path in (folder / "images").iterdir())[:8]
+    rows = [f"{name[:12]},{folder / 'images' / name},{folder / 'labels' / name}" for name in names]
+    (tmp_path / "cohort.csv").write_text("subject,image,mask\n" + "\n".join(rows) + "\n")
+    data = {"cohort": str(tmp_path / "cohort.csv"), "size": 48, "spacing_mm": 4.0, "labels": labels}
+    path = config("brain", data=data, template={"allow_parts": True})
+    built = main("template", "build", "--config", path, "--to", tmp_path / "built")
+    assert built.returncode == 0, built.stderr
+    template = read_template(tmp_path / "built" / "template.nii.gz", 48, 4.0)
+    assert [one.components for one in template.topologies()][:8] == [1] * 8
+    masks = [read_volume(folder / "labels" / name).array for name in names]
+    for label in labels:
+        millilitres = np.sum(template.labelled() == label) * 4.0**3 / 1000
+        true = np.mean([np.sum(mask == label) * 2.0**3 / 1000 for mask in masks])
+        assert 0.75 * true < millilitres < 1.25 * true
+
+
 def test_a_bank_without_pose(config, cohort, main, tmp_path):
     """What was deformed must be there to be looked at, and points be obeyed where there is a local field alone."""
     path = config("bank", template={"kind": "bank", "members": 2}, network={"transform": "local"}, surface="stl")
