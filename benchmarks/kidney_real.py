@@ -24,7 +24,13 @@ from benchmarks.results_file import ResultsFile
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "runs" / "kidney_real"
 DATA = Path(os.environ.get("KERASMORPH_DATA", ROOT.parent / "shared" / "data"))
-SETTINGS = {"epochs": 15, "transfer_epochs": 20, "filters": [8, 16, 32, 64], "source": 100, "target": 60}
+SETTINGS = {
+    "epochs": {"hippocampus": 15, "ultrasound": 100},
+    "transfer_epochs": 20,
+    "filters": [8, 16, 32, 64],
+    "source": 100,
+    "target": 60,
+}
 TURN, LARGER, SHIFT = (25.0, -15.0, 20.0), 1.25, (3.0, -2.0, 2.0)
 
 
@@ -49,7 +55,8 @@ def _run(cohort, strategy, data, rate=2e-3):
     config = {
         "task": "kidney", "strategy": strategy, "output": str(output), "data": data,
         "training": {
-            "epochs": SETTINGS["epochs" if anew else "transfer_epochs"], "batch_size": 4, "learning_rate": rate,
+            "epochs": SETTINGS["epochs"][cohort] if anew else SETTINGS["transfer_epochs"], "batch_size": 4,
+            "learning_rate": rate,
         },
         "augmentation": {"translation_vox": 1.0},
     }  # fmt: skip
