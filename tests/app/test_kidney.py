@@ -9,13 +9,17 @@ import yaml
 from scipy.ndimage import gaussian_filter
 
 from app.data.cube import cube_grid, from_cube, to_cube, unit_range
+from app.data.cube_batches import CubeBatches
+from app.data.mask_cohort import Case, CubeCase
 from app.data.phantoms.kidney_anatomy import FITTED, draw_shape
 from app.data.phantoms.kidneys import KidneyScan, KidneysConfig, write_kidneys
 from app.data.volumes import Volume, read_volume, write_volume
 from app.errors import UserError
 from app.reporting.kidney_metrics import case_row, paired, summarise
 from app.reporting.overlap import surface_dice
-from app.tasks.kidney_config import KidneyConfig
+from app.tasks.kidney_config import CubeAugmentationConfig, KidneyConfig
+from app.tasks.kidney_model import segment
+from app.training.kidney_contract import KidneyContract
 from transfer.strategies import STRATEGIES
 
 SMALL = {
@@ -217,11 +221,10 @@ def test_train_transfer_evaluate_predict_export(source, config, cohort, main, tm
     assert (tmp_path / "served" / "1" / "saved_model.pb").is_file()
 
 
-@pytest.mark.parametrize("strategy", ["last_layers", "statistics"])
+@pytest.mark.parametrize("strategy", ["statistics", "fixed_convolutions"])
 def test_other_strategies_run(strategy, source, config, main):
     """Each is a row of the thesis' table."""
-    more = {"layers": 2} if strategy == "last_layers" else {}
-    done = main("kidney", "transfer", "--config", config(strategy, strategy=strategy, source=str(source), **more))
+    done = main("kidney", "transfer", "--config", config(strategy, strategy=strategy, source=str(source)))
     assert done.returncode == 0, done.stderr
 
 
@@ -286,11 +289,15 @@ def test_bad_cohorts_are_told(kind, config, cohort, main, tmp_path):
     assert not (config.folder / f"bad_{kind[:3]}").exists()
 
 
-def _adapted(config):
-    return config.folder / "last_layers"  # of the test above
+@pytest.fixture
+def partly_tuned(source, config, main):
+    path = config("last_layers", strategy="last_layers", layers=2, source=str(source))
+    done = main("kidney", "transfer", "--config", path)
+    assert done.returncode == 0, done.stderr
+    return config.folder / "last_layers"
 
 
-def test_what_a_source_cannot_give_is_refused(source, config, main):
+def test_what_a_source_cannot_give_is_refused(source, partly_tuned, config, main):
     """Maps of another size would mean something else; and nothing may stay behind."""
     path = config("other", strategy="geometric", source=str(source), data={"size": 24})
     done = main("kidney", "transfer", "--config", path)
@@ -299,7 +306,7 @@ def test_what_a_source_cannot_give_is_refused(source, config, main):
     assert not (config.folder / "other").exists(), "the corrected command would be told of another run"
     for name, changes, said in (
         ("layers", {"strategy": "first_layers", "layers": 99}, "from 1 to"),
-        ("twice", {"strategy": "geometric", "source": str(_adapted(config))}, "holds an adapted network"),
+        ("twice", {"strategy": "geometric", "source": str(partly_tuned)}, "holds an adapted network"),
         ("network", {"strategy": "geometric", "network": {"filters": [4, 8]}}, "remove the key"),
     ):
         path = config(name, **{"source": str(source), **changes})
@@ -340,3 +347,37 @@ def test_other_organs_train_and_predict(kind, data_folder, config, main, tmp_pat
     assert done.returncode == 0, done.stderr
     mask = next((tmp_path / "out").glob("*_mask.nii.gz"))
     assert read_volume(mask).same_grid(read_volume(rows[0][1]))
+
+
+class _Bright:
+    """A network that finds what is bright."""
+
+    def predict_on_batch(self, inputs):
+        return 20.0 * inputs["image"] - 10.0
+
+
+def test_the_largest_part_alone_where_wanted():
+    """A stray patch must go when the user says so, and stay, and be counted, when not."""
+    array = np.full((16, 16, 16), 0.1, "float32")
+    array[2:8, 2:8, 2:8] = array[11:14, 11:14, 11:14] = 1.0
+    volume, contract = Volume(array, np.diag([2.0, 2.0, 2.0, 1.0])), KidneyContract(16, 2.0, "source", False)
+    both, one = (segment(_Bright(), contract, volume, largest) for largest in (False, True))
+    assert (both.components, one.components) == (2, 1)
+    assert both.mask.sum() == 6**3 + 3**3
+    assert one.mask.sum() == 6**3
+    assert one.volume_ml == pytest.approx(6**3 * 8 / 1000)
+
+
+def test_the_smaller_population_is_drawn_as_often():
+    """Ten adults to each child would train a network for adults."""
+    image = np.zeros((8, 8, 8))
+    cases = [CubeCase(Case(f"s{index}", None, None, population), None, image + value, image[..., None])
+             for index, (population, value) in enumerate([("source", 0.2)] * 9 + [("target", 0.8)] * 2)]  # fmt: skip
+    still = CubeAugmentationConfig(noise=0, translation_vox=0, rotation_radians=0, scaling=0)
+    batches = CubeBatches(cases, 2, 0, still)
+    drawn = np.concatenate([batches[step][0]["image"].mean(axis=(1, 2, 3, 4)) for step in range(len(batches))])
+    assert len(drawn) == 18
+    assert np.sum(drawn > 0.5) == 9
+    again = CubeBatches(cases, 2, 0, still, first_epoch=1)
+    batches.on_epoch_end()
+    np.testing.assert_array_equal(batches[3][0]["image"], again[3][0]["image"], "a resumed training sees others")
