@@ -221,6 +221,20 @@ def test_train_transfer_evaluate_predict_export(source, config, cohort, main, tm
     assert (tmp_path / "served" / "1" / "saved_model.pb").is_file()
 
 
+def test_a_dicom_series_is_segmented_as_its_nifti(source, data_folder, main, config, tmp_path):
+    """A scanner's files, turned or mirrored on the way to the cube, would give another mask than their conversion."""
+    folder = data_folder / "body_region" / "prostatex_pelvis"
+    nifti, series = folder / "px0000_adc_tra.nii.gz", folder / "dicom_adc_px0000"
+    path = config.folder / "source.yaml"
+    done = main("kidney", "predict", "--config", path, "--input", nifti, series, "--to", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    masks = [read_volume(tmp_path / "out" / f"{name}_mask.nii.gz") for name in ("px0000_adc_tra", series.name)]
+    assert masks[1].same_grid(read_volume(nifti))
+    assert masks[0].array.any()
+    assert np.array_equal(masks[0].array, masks[1].array)
+    assert json.loads((tmp_path / "out" / f"{series.name}.json").read_text())["volume_ml"] > 0
+
+
 @pytest.mark.parametrize("strategy", ["statistics", "fixed_convolutions"])
 def test_other_strategies_run(strategy, source, config, main):
     """Each is a row of the thesis' table."""
