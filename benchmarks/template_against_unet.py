@@ -28,7 +28,7 @@ RUNS = ROOT / "runs" / "template_against_unet"
 DATA = Path(os.environ.get("KERASMORPH_DATA", ROOT.parent / "shared" / "data"))
 EPOCHS = 20
 STILL = {"noise": 0.0, "translation_vox": 0.0, "rotation_radians": 0.0, "scaling": 0.0}
-THESIS_NETWORK = {"diffeomorphic": False, "local_weight": 0.0, "volume_weight": 0.0}
+THESIS_NETWORK = {"diffeomorphic": False, "local_weight": 0.0, "volume_weight": 0.0, "pose_weight": 0.0}
 METHODS = {
     "U-Net, no augmentation": {"network": {"transform": "none"}, "augmentation": STILL},
     "U-Net": {"network": {"transform": "none"}},

@@ -28,6 +28,10 @@ class Template:
         """`Topology` of each structure of a member, then of all structures together."""
         return shape_topologies(structures_of(self.labelled(member), self.labels))
 
+    def whole(self):
+        """All structures of the first member together: `(size, size, size)`, bool. Poses are of this shape."""
+        return (self.distances[0] > 0).any(axis=-1)
+
     def labelled(self, member=0):
         """A member as a mask: `(size, size, size)` of its labels, 0 outside."""
         return labelled(self.distances[member], self.labels)

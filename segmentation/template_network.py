@@ -98,7 +98,7 @@ class TemplateNetwork(keras.Model):
         """
         self.get_layer("template").distances.assign(template.distances)
         if self._config["transform"] != "local":
-            self.get_layer("pose").take_template((template.distances[0] > 0).any(axis=-1))
+            self.get_layer("pose").take_template(template.whole())
 
     def get_config(self):
         return {**self._config, "name": self.name}

@@ -15,12 +15,13 @@ class CubeBatches(keras.utils.PyDataset):
         seed: Integer.
         augmentation: `CubeAugmentationConfig`.
         first_epoch: Epoch with which this session begins.
+        outputs: Names of the network's outputs that are compared with the masks; empty of a network with one output.
     """
 
-    def __init__(self, cases, batch_size, seed, augmentation, first_epoch=0):
+    def __init__(self, cases, batch_size, seed, augmentation, first_epoch=0, outputs=()):
         super().__init__()
         self.cases, self.batch_size, self.seed = cases, min(batch_size, len(cases)), seed
-        self.augmentation, self.epoch = augmentation, first_epoch
+        self.augmentation, self.epoch, self.outputs = augmentation, first_epoch, outputs
         kinds = {}
         for index, one in enumerate(cases):
             kinds.setdefault(one.case.population, []).append(index)
@@ -38,7 +39,7 @@ class CubeBatches(keras.utils.PyDataset):
         chosen = self._order()[step * self.batch_size : (step + 1) * self.batch_size]
         pairs = [augmented(self.cases[index], self.augmentation, rng) for index in chosen]
         images, masks = (np.stack(column) for column in zip(*pairs, strict=True))
-        return {"image": images[..., None]}, masks
+        return {"image": images[..., None]}, dict.fromkeys(self.outputs, masks) or masks
 
     def _order(self):
         rng = np.random.default_rng([self.seed, self.epoch, 2**31])
@@ -78,11 +79,3 @@ def augmented(one, config, rng):
         mask = np.stack(parts, axis=-1)
     image = np.clip(image, 0, 1) ** np.float32(gain)
     return np.clip(image + np.float32(noise) * grain * (image > 0), 0, 1), mask
-
-
-class TwiceBatches(CubeBatches):
-    """The same for a `TemplateNetwork`, whose mask and whose evidence are both compared with the true mask."""
-
-    def __getitem__(self, step):
-        images, masks = super().__getitem__(step)
-        return images, {"mask": masks, "evidence": masks}

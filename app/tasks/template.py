@@ -186,20 +186,21 @@ def _build(config, to, dry_run):
 def _train_and_report(config, folder, template, loaded, test):
     keras = import_keras()
 
-    from app.data.cube_batches import CubeBatches, TwiceBatches
+    from app.data.cube_batches import CubeBatches
     from app.reporting.template_report import write_report
-    from app.tasks.template_model import Segmenter, build, compile_model, dice_of, poses_of
+    from app.tasks.template_model import Segmenter, build, compile_model, dice_of, losses, poses_of
     from app.training.callbacks import save_model
     from app.training.template_contract import TemplateContract
     from app.training.train import train
     from segmentation.template import Template
 
     keras.utils.set_random_seed(config.seed)
-    deforming = config.network.transform != "none"
-    kind = TwiceBatches if deforming else CubeBatches
+    compared = losses(config, template)
 
     def batches(first_epoch):
-        return kind(loaded["train"], config.training.batch_size, config.seed, config.augmentation, first_epoch)
+        return CubeBatches(
+            loaded["train"], config.training.batch_size, config.seed, config.augmentation, first_epoch, tuple(compared)
+        )
 
     measure = (lambda model: {"validation_dice": dice_of(model, loaded["validate"])}) if loaded["validate"] else None
     model, history = train(
@@ -208,10 +209,10 @@ def _train_and_report(config, folder, template, loaded, test):
         config=config.training,
         folder=folder,
         measure=measure,
-        compile_model=lambda model: compile_model(config, model, len(batches(0))),
+        compile_model=lambda model: compile_model(config, model, compared, len(batches(0))),
     )
     save_model(model, folder.model)
-    if deforming and config.template.kind == "learned":
+    if compared and config.template.kind == "learned":
         learned = keras.ops.convert_to_numpy(model.get_layer("template").distances)
         template = Template(learned, template.spacing_mm, template.labels)
         write_template(folder.path / TEMPLATE, template)

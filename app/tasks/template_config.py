@@ -34,12 +34,16 @@ class TemplateShapeConfig(Config):
 
 
 class TemplateNetworkConfig(SegmentationNetworkConfig):
-    """See `segmentation.template_network.TemplateNetwork`; transform "none" is the U-Net it is compared with."""
+    """See `segmentation.template_network.TemplateNetwork`; transform "none" is the U-Net it is compared with.
+
+    `pose_weight` is that of `segmentation.pose_loss.PoseLoss`.
+    """
 
     transform: Literal["global_local", "global", "local", "none"] = "global_local"
     diffeomorphic: bool = True
     local_weight: float = pydantic.Field(0.01, ge=0)
     volume_weight: float = pydantic.Field(0.05, ge=0)
+    pose_weight: float = pydantic.Field(0.1, ge=0)
 
 
 class TemplateConfig(TaskConfig):

@@ -13,6 +13,7 @@ from nets.losses.dice import SegmentationLoss
 from nets.ops.jacobian import jacobian_determinant
 from nets.segmentation_unet import SegmentationUNet
 from segmentation.deform import deform
+from segmentation.pose_loss import PoseLoss
 from segmentation.refine import Refinement
 from segmentation.template import labelled, shape_topologies, structures_of
 from segmentation.template_network import TemplateNetwork
@@ -79,18 +80,40 @@ def build(config, template):
     return model
 
 
-def compile_model(config, model, steps):
+def losses(config, template):
+    """What each output of a config's network is compared with the true mask by.
+
+    Args:
+        config: `TemplateConfig`.
+        template: `Template`.
+
+    Returns:
+        Dict from output to loss and weight; empty of a U-Net, which has one output.
+    """
+    network = config.network
+    if network.transform == "none":
+        return {}
+    found = {"mask": (SegmentationLoss(), 1.0), "evidence": (SegmentationLoss(), 1.0)}
+    if network.transform != "local" and network.pose_weight:
+        found["parameters"] = PoseLoss.of_template(template.whole()), network.pose_weight
+    return found
+
+
+def compile_model(config, model, compared, steps):
     """Give a network its losses, and Adam with a cosine decay.
 
     Args:
         config: `TemplateConfig`.
         model: Keras model.
+        compared: What `losses` returned.
         steps: Batches an epoch.
     """
-    loss = SegmentationLoss()
-    if isinstance(model, TemplateNetwork):
-        loss = {"mask": SegmentationLoss(), "evidence": SegmentationLoss()}
-    model.compile(optimizer(config.training, steps), loss, jit_compile=keras.backend.backend() == "jax")
+    jit = keras.backend.backend() == "jax"
+    adam = optimizer(config.training, steps)
+    if not compared:
+        return model.compile(adam, SegmentationLoss(), jit_compile=jit)
+    loss, weights = ({name: one[index] for name, one in compared.items()} for index in range(2))
+    model.compile(adam, loss, loss_weights=weights, jit_compile=jit)
 
 
 def dice_of(model, cases):

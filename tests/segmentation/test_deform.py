@@ -14,6 +14,7 @@ from nets.ops.jacobian import jacobian_determinant
 from segmentation.align import moments
 from segmentation.deform import SHARPNESS, SmoothVelocity, deform, penalties
 from segmentation.pose import principal_pose, soft_moments
+from segmentation.pose_loss import PoseLoss
 from segmentation.refine import MARGIN, Refinement
 from segmentation.signed_distance import signed_distance
 from segmentation.template import Template
@@ -65,6 +66,24 @@ def test_a_known_pose_is_read_off_moments():
     assert found[:3] == pytest.approx(shift, abs=0.1)
     assert found[3:6] == pytest.approx(turn, abs=3.0)  # of voxels, not of a smooth body
     assert np.exp(found[6:]) == pytest.approx(scales, abs=0.05)
+
+
+def test_distance_of_poses_from_a_mask():
+    """A loss whose minimum is elsewhere would teach the network wrong sizes."""
+    radii = np.array([14.0, 9.0, 6.0])
+    still = ellipsoid(48, radii)
+    loss = PoseLoss.of_template(still)
+    moved = ellipsoid(48, radii * 1.2, centre=(2, -1, 0))[None, ..., None].astype("float32")
+    right = np.array([[2, -1, 0, 0, 0, 0, 1.2, 1.2, 1.2]], "float32")
+    assert float(loss(moved, right)) < 0.02
+    # Ellipsoids have deviations of radius / sqrt(5): points at two of them move by a tenth of that.
+    wrong = right + np.array([[0, 0, 0, 0, 0, 0, 0.1, 0, 0]], "float32")
+    expected = 2 * (np.sqrt((0.2 * 14 / np.sqrt(5)) ** 2 + 1) - 1) / 7
+    assert float(loss(moved, wrong)) == pytest.approx(expected, abs=0.01)
+    shifted = right + np.array([[3, 0, 0, 0, 0, 0, 0, 0, 0]], "float32")
+    assert float(loss(moved, shifted)) == pytest.approx(np.sqrt(10) - 1, abs=0.02)
+    again = PoseLoss.from_config(loss.get_config())
+    assert float(again(moved, wrong)) == float(loss(moved, wrong))
 
 
 def test_deformation_against_scipy(rng):

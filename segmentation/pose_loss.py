@@ -1,0 +1,61 @@
+"""How far a predicted pose of a template is from the one that the true mask's moments give."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from nets.ops.affine import parameters_to_affine
+from segmentation.align import moments
+from segmentation.pose import principal_pose, soft_moments
+
+
+@keras.saving.register_keras_serializable(package="kerasmorph")
+class PoseLoss(keras.losses.Loss):
+    """Mean distance, in voxels, between where two poses take seven points of a template, for `compile`.
+
+    The points are its middle and, along each principal axis, those two deviations away to both sides. Without this
+    loss the local field learns sooner than the pose, and does its work: the thesis' scales collapsed. Moments of the
+    masks are all that it needs; distances are `sqrt(d^2 + 1) - 1`, so that a mask whose axes are drawn wrongly does
+    not outweigh the others.
+
+    Args:
+        axes: `(3, 3)`, the template's principal axes in its columns, the longest last.
+        variances: `(3,)`, the template's along the axes of the grid, in voxels squared.
+
+    Call arguments:
+        y_true: Masks, `(batch, i, j, k, structures)`, in [0, 1].
+        y_pred: Parameters, `(batch, 9)`, as `segmentation.pose.PosePredictor` gives them.
+
+    Reference:
+        - Bertrand, thesis, 2019, sections 4.6 (the scales) and 4.7.
+    """
+
+    def __init__(self, axes, variances, name="pose_loss", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.axes, self.variances = np.array(axes, "float32"), np.array(variances, "float32")
+
+    @classmethod
+    def of_template(cls, mask):
+        """The loss for a template.
+
+        Args:
+            mask: `(i, j, k)`, bool, its middle in the grid's.
+        """
+        _, covariance = moments(mask)
+        return cls(np.linalg.eigh(covariance)[1], np.diag(covariance))
+
+    def call(self, y_true, y_pred):
+        mask = ops.max(ops.cast(y_true, "float32"), axis=-1)
+        _, centre, covariance = soft_moments(mask)
+        wanted = principal_pose(centre, covariance, ops.convert_to_tensor(self.axes), self.variances)
+        wanted = ops.concatenate([wanted[:, :6], ops.exp(wanted[:, 6:])], axis=-1)
+        # Spreads along the principal axes: of `variances` along the grid's only if both are the same.
+        deviations = np.sqrt(np.sum(self.axes**2 * self.variances[:, None], axis=0))
+        points = np.concatenate([np.zeros((3, 1)), 2 * self.axes * deviations, -2 * self.axes * deviations], axis=1)
+        points = ops.convert_to_tensor(np.concatenate([points, np.ones((1, 7))]).astype("float32"))
+        apart = parameters_to_affine(ops.cast(y_pred, "float32")) - parameters_to_affine(wanted)
+        squares = ops.sum(ops.matmul(apart, points) ** 2, axis=1)
+        return ops.mean(ops.sqrt(squares + 1.0) - 1.0, axis=-1)
+
+    def get_config(self):
+        return {**super().get_config(), "axes": self.axes.tolist(), "variances": self.variances.tolist()}
