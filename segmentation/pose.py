@@ -55,6 +55,7 @@ def principal_pose(centre, covariance, axes, variances):
         `(batch, 9)`: translations in voxels, angles in degrees (`nets.ops.affine.parameters_to_affine`), logarithms of
         the scales. From the template to the shape.
     """
+    centre, covariance, axes, variances = map(ops.convert_to_tensor, (centre, covariance, axes, variances))
     # No two spreads are quite alike: where they are, axes would be arbitrary and jump.
     own = ops.linalg.eigh(covariance + ops.diag(ops.convert_to_tensor([1e-3, 2e-3, 3e-3])))[1]
     alike = ops.einsum("bik,ik->bk", own, axes)

@@ -76,10 +76,11 @@ class Refinement:
         step = self.steps[spaces]
         inputs = {"distances": distances, "evidence": found["evidence"], "points": room, "signs": wanted}
         inputs |= {name: found[name] for name in ("parameters", "velocity") if name in found}
+        inputs = {name: ops.convert_to_tensor(one) for name, one in inputs.items()}
         step(inputs)
         for weight in [*step.weights, *step.optimizer.variables]:
             if "learning_rate" not in weight.path:
-                weight.assign(ops.zeros_like(weight))
+                weight.assign(ops.zeros(weight.shape, weight.dtype))
         done = 0
         while True:
             met = done >= steps and (not count or not self._unmet(step, inputs, count).any())
