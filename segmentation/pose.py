@@ -80,7 +80,7 @@ class PosePredictor(keras.layers.Layer):
     The pose that the moments of the network's own soft segmentation give, each parameter by a learned gain; and what
     three dense layers add, which see this pose and the mean and the deviation of the encoder's lowest maps. Gains and
     last layer begin at zero. The gains learn ten times as fast as other weights: else the local field has learned by
-    then to do the pose's work, and the scales stay where they are. The thesis' single convolution left all nine
+    then to do the pose's work (see `segmentation.pose_loss.PoseLoss`). The thesis' single convolution left all nine
     parameters correlated and the scales collapsed.
 
     Args:
