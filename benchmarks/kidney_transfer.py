@@ -204,6 +204,9 @@ def _picture(rows, seeds):
         right.plot([*CHILDREN, ALL_CHILDREN], [row["children"] for row in own], "o-", label=strategy.replace("_", " "))
         right.plot([*CHILDREN, ALL_CHILDREN], [row["adults"] for row in own], "x:", color=right.lines[-1].get_color())
     right.set(xlabel="children trained on", ylabel="Dice", title="Children (line), adults (dotted)", xscale="log")
+    counts = [*CHILDREN, ALL_CHILDREN]
+    right.set_xticks(counts, list(map(str, counts)))
+    right.minorticks_off()
     right.legend()
     path = ROOT / "docs" / "figures" / "kidney_transfer.png"
     figure.savefig(path, dpi=110)
