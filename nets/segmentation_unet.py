@@ -90,7 +90,7 @@ def spatial_dropout(rank, share):
     return dropped
 
 
-def segmentation_logits(image, filters, batch_normalisation=False, between=None, structures=1):
+def segmentation_logits(image, filters, batch_normalisation=False, between=None, structures=1, start="glorot_uniform"):
     """The graph of a `SegmentationUNet`.
 
     Args:
@@ -99,6 +99,7 @@ def segmentation_logits(image, filters, batch_normalisation=False, between=None,
         batch_normalisation: Whether every convolution is followed by it.
         between: As in `nets.unet.unet`.
         structures: How many are told apart.
+        start: Initializer of the last convolution.
 
     Returns:
         Keras tensor `(batch, i, j[, k], structures)`. Layers that have weights bear the names that they have in
@@ -121,7 +122,7 @@ def segmentation_logits(image, filters, batch_normalisation=False, between=None,
 
     *widths, lowest = [(width, width) for width in filters]
     features = unet(image, convolve, encoder=widths, decoder=[lowest, *widths[:0:-1]], final=widths[0], between=between)
-    return convolution(structures, 1, name="logits")(features)
+    return convolution(structures, 1, kernel_initializer=start, name="logits")(features)
 
 
 def convolution_names(model):

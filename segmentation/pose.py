@@ -77,11 +77,10 @@ def principal_pose(centre, covariance, axes, variances):
 class PosePredictor(keras.layers.Layer):
     """Where a template lies in an image: translations, rotations and scales, each bounded; the identity at the start.
 
-    The pose that the moments of the network's own soft segmentation give, each parameter by a learned gain; and what
-    three dense layers add, which see this pose and the mean and the deviation of the encoder's lowest maps. Gains and
-    last layer begin at zero. The gains learn ten times as fast as other weights: else the local field has learned by
-    then to do the pose's work (see `segmentation.pose_loss.PoseLoss`). The thesis' single convolution left all nine
-    parameters correlated and the scales collapsed.
+    The pose that the moments of the network's own soft segmentation give, and what three dense layers add, which see
+    this pose and the mean and the deviation of the encoder's lowest maps. At the start nothing is seen, and the last
+    layer is zero. The thesis' single convolution left all nine parameters correlated and the scales collapsed; gains
+    that were learned for what is seen (tried) stayed near zero for rotations, as what is seen comes late in a training.
 
     Args:
         units: Of each hidden layer.
@@ -119,7 +118,6 @@ class PosePredictor(keras.layers.Layer):
         self.first.build((None, 2 * lowest_shape[-1] + 10))
         self.second.build((None, self.units))
         self.last.build((None, self.units))
-        self.gain = self.add_weight(name="gain", shape=(9,), initializer="zeros")
 
     def take_template(self, mask):
         """Know the template's axes, spreads and volume.
@@ -133,24 +131,25 @@ class PosePredictor(keras.layers.Layer):
         self.volume.assign(float(np.sum(mask)))
 
     def call(self, lowest, evidence):
-        # What is less likely inside than not has no weight: a thin veil all over the volume would outweigh the shape.
-        probable = ops.relu(2.0 * ops.sigmoid(ops.max(ops.stop_gradient(evidence), axis=-1)) - 1.0)
+        # Nearly a mask: a thin veil all over the volume would outweigh the shape. Where nothing is decided, nothing.
+        probable = ops.relu(ops.tanh(2.0 * ops.stop_gradient(ops.cast(ops.max(evidence, axis=-1), "float32"))))
         mass, centre, covariance = soft_moments(probable)
         size = ops.stack([ops.cast(count, "float32") for count in ops.shape(evidence)[1:4]])
         most = math.log(self.most_scale)
         seen = principal_pose(centre, covariance, self.axes, self.variances)
         seen = ops.concatenate([
             seen[:, :3] / (self.most_translation * size), seen[:, 3:6] / self.most_degrees,
-            ops.clip(seen[:, 6:] / most, -1.5, 1.5),
+            seen[:, 6:] / most,
         ], axis=-1)  # fmt: skip
         # Where next to nothing is seen its axes are arbitrary: the pose is then the other layers' alone.
         seen = ops.stop_gradient(seen * ops.clip(mass[:, None] / (0.05 * self.volume), 0.0, 1.0))
+        seen = ops.clip(seen, -0.98, 0.98)
         amount = ops.clip(ops.log((mass[:, None] + 1.0) / (self.volume + 1.0)), -3.0, 3.0)
         lowest = ops.cast(lowest, "float32")
         # The root of 0 has no slope: maps may be constant where all was dropped.
         context = [ops.mean(lowest, axis=(1, 2, 3)), ops.sqrt(ops.var(lowest, axis=(1, 2, 3)) + 1e-6)]
         hidden = self.second(self.first(ops.concatenate([*context, seen, amount], axis=-1)))
-        raw = ops.tanh(self.last(hidden) + 10.0 * self.gain * seen)
+        raw = ops.tanh(self.last(hidden) + ops.arctanh(seen))
         return ops.concatenate(
             [
                 raw[:, :3] * self.most_translation * size,

@@ -59,7 +59,8 @@ class TemplateNetwork(keras.Model):
             seen[place] = x
             return drop(x, place)
 
-        evidence = segmentation_logits(image, filters, batch_normalisation, noted, structures)
+        # Nothing is seen at the start, so that the pose is the identity.
+        evidence = segmentation_logits(image, filters, batch_normalisation, noted, structures, start="zeros")
         lowest, half = seen[f"decoder_{len(filters) - 2}"], seen["decoder_0"]
         shares = Shares(members, name="shares")(lowest)
         distances = TemplateBank(members, size, structures, learned, name="template")(shares)

@@ -187,7 +187,7 @@ def test_a_bank_mixes_its_members(images):
 def test_a_saved_network_is_the_same(images, tmp_path):
     """A template lost on the way to the server would be an empty mask."""
     model = network(diffeomorphic=False)
-    model.get_layer("pose").gain.assign(0.05 * np.ones(9))
+    model.get_layer("pose").last.bias.assign(0.05 * np.ones(9))
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     for name, one in model({"image": images}).items():
