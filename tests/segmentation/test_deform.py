@@ -13,7 +13,7 @@ from nets.ops.integrate import integrate_velocity
 from nets.ops.jacobian import jacobian_determinant
 from segmentation.align import moments
 from segmentation.deform import SHARPNESS, SmoothVelocity, deform, penalties
-from segmentation.pose import principal_pose, soft_moments
+from segmentation.pose import PosePredictor, principal_pose, soft_moments
 from segmentation.pose_loss import PoseLoss
 from segmentation.refine import MARGIN, Refinement
 from segmentation.signed_distance import signed_distance
@@ -84,6 +84,22 @@ def test_distance_of_poses_from_a_mask():
     assert float(loss(moved, shifted)) == pytest.approx(np.sqrt(10) - 1, abs=0.02)
     again = PoseLoss.from_config(loss.get_config())
     assert float(again(moved, wrong)) == float(loss(moved, wrong))
+
+
+def test_an_untrained_pose_is_that_of_what_is_seen(rng):
+    """Where nothing is seen the template stays; where all is seen nothing needs to be learned."""
+    still, turn = ellipsoid(32, (7, 4.5, 3)), [20.0, -15.0, 35.0]
+    rotation = numpy(parameters_to_affine(np.array([[0, 0, 0, *turn]], "float32")))[0, :, :3]
+    seen = ellipsoid(32, (7, 4.5, 3), rotation, (2, -3, 1))
+    pose, lowest = PosePredictor(), rng.random((2, 4, 4, 4, 6), dtype="float32")
+    pose.build(lowest.shape, (2, 32, 32, 32, 1))
+    pose.take_template(still)
+    evidence = np.stack([np.zeros(seen.shape), np.where(seen, 5.0, -5.0)])[..., None].astype("float32")
+    nothing, found = numpy(pose(lowest, evidence))
+    assert nothing == pytest.approx([0] * 6 + [1] * 3, abs=1e-6)
+    assert found[:3] == pytest.approx([2, -3, 1], abs=0.1)
+    assert found[3:6] == pytest.approx(turn, abs=3)
+    assert found[6:] == pytest.approx([1] * 3, abs=0.05)
 
 
 def test_deformation_against_scipy(rng):
