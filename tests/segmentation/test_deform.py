@@ -99,7 +99,7 @@ def test_an_untrained_pose_is_that_of_what_is_seen(rng):
     assert nothing == pytest.approx([0] * 6 + [1] * 3, abs=1e-6)
     assert found[:3] == pytest.approx([2, -3, 1], abs=0.1)
     assert found[3:6] == pytest.approx(turn, abs=3)
-    assert found[6:] == pytest.approx([1] * 3, abs=0.05)
+    assert found[6:] == pytest.approx([1] * 3, abs=0.08)  # of voxels
 
 
 def test_deformation_against_scipy(rng):
