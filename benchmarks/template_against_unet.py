@@ -26,7 +26,7 @@ from benchmarks.results_file import ResultsFile
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "runs" / "template_against_unet"
 DATA = Path(os.environ.get("KERASMORPH_DATA", ROOT.parent / "shared" / "data"))
-EPOCHS = 20
+EPOCHS = 30
 STILL = {"noise": 0.0, "translation_vox": 0.0, "rotation_radians": 0.0, "scaling": 0.0}
 THESIS_NETWORK = {"diffeomorphic": False, "local_weight": 0.0, "volume_weight": 0.0, "pose_weight": 0.0}
 METHODS = {

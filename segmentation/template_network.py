@@ -17,7 +17,8 @@ class TemplateNetwork(keras.Model):
     A `SegmentationUNet` makes a soft segmentation of its own, the evidence. `PosePredictor` reads the pose off
     evidence and lowest maps; the evidence and the decoder's maps at half the resolution are taken into the template's
     frame, where three convolutions beside the template predict the local field. At the start the output is the
-    template.
+    template. The U-Net learns from the evidence's loss alone: with the deformed template's beside it, it took far longer
+    until it saw more than the mean shape in the mean place.
 
     Args:
         size: Voxels along each axis of the cube, divisible by `2 ** (levels - 1)`.
@@ -61,7 +62,7 @@ class TemplateNetwork(keras.Model):
 
         # Nothing is seen at the start, so that the pose is the identity.
         evidence = segmentation_logits(image, filters, batch_normalisation, noted, structures, start="zeros")
-        lowest, half = seen[f"decoder_{len(filters) - 2}"], seen["decoder_0"]
+        lowest, half = (ops.stop_gradient(seen[place]) for place in (f"decoder_{len(filters) - 2}", "decoder_0"))
         shares = Shares(members, name="shares")(lowest)
         distances = TemplateBank(members, size, structures, learned, name="template")(shares)
         outputs = {"evidence": evidence, "shares": shares}
@@ -70,7 +71,7 @@ class TemplateNetwork(keras.Model):
             parameters = outputs["parameters"] = PosePredictor(name="pose")(lowest, evidence)
         if transform != "global":
             pool = layers.AveragePooling3D(2, name="half")
-            probable = pool(ops.sigmoid(evidence))
+            probable = pool(ops.sigmoid(ops.stop_gradient(evidence)))
             maps = layers.Concatenate(name="maps")([probable, half])
             if parameters is not None:
                 maps = ToTemplate(name="to_template")(maps, parameters)

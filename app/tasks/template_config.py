@@ -43,7 +43,7 @@ class TemplateNetworkConfig(SegmentationNetworkConfig):
     diffeomorphic: bool = True
     local_weight: float = pydantic.Field(0.01, ge=0)
     volume_weight: float = pydantic.Field(0.05, ge=0)
-    pose_weight: float = pydantic.Field(0.1, ge=0)
+    pose_weight: float = pydantic.Field(0.3, ge=0)
 
 
 class TemplateConfig(TaskConfig):
