@@ -11,12 +11,13 @@ from segmentation.pose import principal_pose, soft_moments
 
 @keras.saving.register_keras_serializable(package="kerasmorph")
 class PoseLoss(keras.losses.Loss):
-    """Mean distance, in voxels, between where two poses take seven points of a template, for `compile`.
+    """How far apart two poses put seven points of a template, in voxels, for `compile`.
 
-    The points are its middle and, along each principal axis, those two deviations away to both sides. Without this
-    loss the local field learns sooner than the pose, and does its work: the thesis' scales collapsed. Moments of the
-    masks are all that it needs; distances are `sqrt(d^2 + 1) - 1`, so that a mask whose axes are drawn wrongly does
-    not outweigh the others.
+    The points are its middle and, along each principal axis, those two deviations away to both sides. Moving, turning
+    (both at the true scales) and scaling are compared by themselves and added: where turns are uncertain, together
+    they would be least far apart for a template that is too small. Without this loss the local field learns sooner
+    than the pose, and does its work: the thesis' scales collapsed. Moments of the masks are all that it needs;
+    distances are `sqrt(d^2 + 1) - 1`, so that a mask whose axes are drawn wrongly does not outweigh the others.
 
     Args:
         axes: `(3, 3)`, the template's principal axes in its columns, the longest last.
@@ -48,14 +49,18 @@ class PoseLoss(keras.losses.Loss):
         mask = ops.max(ops.cast(y_true, "float32"), axis=-1)
         _, centre, covariance = soft_moments(mask)
         wanted = principal_pose(centre, covariance, ops.convert_to_tensor(self.axes), self.variances)
-        wanted = ops.concatenate([wanted[:, :6], ops.exp(wanted[:, 6:])], axis=-1)
+        found, scales = ops.cast(y_pred, "float32"), ops.exp(wanted[:, 6:])
         # Spreads along the principal axes: of `variances` along the grid's only if both are the same.
-        deviations = np.sqrt(np.sum(self.axes**2 * self.variances[:, None], axis=0))
-        points = np.concatenate([np.zeros((3, 1)), 2 * self.axes * deviations, -2 * self.axes * deviations], axis=1)
-        points = ops.convert_to_tensor(np.concatenate([points, np.ones((1, 7))]).astype("float32"))
-        apart = parameters_to_affine(ops.cast(y_pred, "float32")) - parameters_to_affine(wanted)
-        squares = ops.sum(ops.matmul(apart, points) ** 2, axis=1)
-        return ops.mean(ops.sqrt(squares + 1.0) - 1.0, axis=-1)
+        points = 2 * self.axes * np.sqrt(np.sum(self.axes**2 * self.variances[:, None], axis=0))
+        points = ops.convert_to_tensor(np.concatenate([np.zeros((3, 1)), points, -points], axis=1).astype("float32"))
+        turns = [parameters_to_affine(ops.concatenate([one[:, :6], scales], axis=-1)) for one in (found, wanted)]
+        moved = found[:, :3] - wanted[:, :3]
+        turned = ops.matmul((turns[0] - turns[1])[:, :, :3], points)
+        scaled = (found[:, 6:] - scales)[:, :, None] * points
+        return sum(
+            ops.mean(ops.sqrt(ops.sum(apart**2, axis=1) + 1.0) - 1.0, axis=-1)
+            for apart in (moved[:, :, None], turned, scaled)
+        )
 
     def get_config(self):
         return {**super().get_config(), "axes": self.axes.tolist(), "variances": self.variances.tolist()}
