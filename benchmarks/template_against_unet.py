@@ -177,6 +177,7 @@ def _seconds():
 def _config(cohort, method, seed):
     content = yaml.safe_load((ROOT / "configs" / "template" / "kidney.yaml").read_text())
     content["data"].pop("phantom")
+    content.pop("refinement_steps")  # rows of their own
     content["data"]["cohort"] = str(_kidneys() if cohort == "kidneys" else _hippocampi())
     if cohort == "hippocampi":
         content["data"] |= {"spacing_mm": 2.0, "labels": [1, 2]}
