@@ -40,6 +40,20 @@ def soft_moments(weights):
     return mass, ops.stack(centre, axis=-1), ops.stack(rows, axis=-2)
 
 
+def template_axes(mask):
+    """What `principal_pose` needs of a template.
+
+    Args:
+        mask: `(i, j, k)`, bool.
+
+    Returns:
+        `(3, 3)`, its principal axes in the columns, the longest last; `(3,)`, its variances along the axes of the grid,
+        in voxels squared.
+    """
+    _, covariance = moments(mask)
+    return np.linalg.eigh(covariance)[1], np.diag(covariance)
+
+
 def principal_pose(centre, covariance, axes, variances):
     """The pose that lays a template's principal axes on a shape's.
 
@@ -125,9 +139,9 @@ class PosePredictor(keras.layers.Layer):
         Args:
             mask: `(i, j, k)`, bool, its middle in the grid's.
         """
-        _, covariance = moments(mask)
-        self.axes.assign(np.linalg.eigh(covariance)[1])
-        self.variances.assign(np.diag(covariance))
+        axes, variances = template_axes(mask)
+        self.axes.assign(axes)
+        self.variances.assign(variances)
         self.volume.assign(float(np.sum(mask)))
 
     def call(self, lowest, evidence):

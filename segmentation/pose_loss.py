@@ -5,8 +5,7 @@ import numpy as np
 from keras import ops
 
 from nets.ops.affine import parameters_to_affine
-from segmentation.align import moments
-from segmentation.pose import principal_pose, soft_moments
+from segmentation.pose import principal_pose, soft_moments, template_axes
 
 
 @keras.saving.register_keras_serializable(package="kerasmorph")
@@ -42,8 +41,7 @@ class PoseLoss(keras.losses.Loss):
         Args:
             mask: `(i, j, k)`, bool, its middle in the grid's.
         """
-        _, covariance = moments(mask)
-        return cls(np.linalg.eigh(covariance)[1], np.diag(covariance))
+        return cls(*template_axes(mask))
 
     def call(self, y_true, y_pred):
         mask = ops.max(ops.cast(y_true, "float32"), axis=-1)
