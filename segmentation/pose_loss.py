@@ -33,6 +33,9 @@ class PoseLoss(keras.losses.Loss):
     def __init__(self, axes, variances, name="pose_loss", **kwargs):
         super().__init__(name=name, **kwargs)
         self.axes, self.variances = np.array(axes, "float32"), np.array(variances, "float32")
+        # Spreads along the principal axes: exact for a template whose axes lie along the grid's, as a mean's do.
+        points = 2 * self.axes * np.sqrt(np.sum(self.axes**2 * self.variances[:, None], axis=0))
+        self.points = np.concatenate([np.zeros((3, 1)), points, -points], axis=1).astype("float32")
 
     @classmethod
     def of_template(cls, mask):
@@ -46,11 +49,9 @@ class PoseLoss(keras.losses.Loss):
     def call(self, y_true, y_pred):
         mask = ops.max(ops.cast(y_true, "float32"), axis=-1)
         _, centre, covariance = soft_moments(mask)
-        wanted = principal_pose(centre, covariance, ops.convert_to_tensor(self.axes), self.variances)
+        wanted = principal_pose(centre, covariance, self.axes, self.variances)
         found, scales = ops.cast(y_pred, "float32"), ops.exp(wanted[:, 6:])
-        # Spreads along the principal axes: of `variances` along the grid's only if both are the same.
-        points = 2 * self.axes * np.sqrt(np.sum(self.axes**2 * self.variances[:, None], axis=0))
-        points = ops.convert_to_tensor(np.concatenate([np.zeros((3, 1)), points, -points], axis=1).astype("float32"))
+        points = ops.convert_to_tensor(self.points)
         turns = [parameters_to_affine(ops.concatenate([one[:, :6], scales], axis=-1)) for one in (found, wanted)]
         moved = found[:, :3] - wanted[:, :3]
         turned = ops.matmul((turns[0] - turns[1])[:, :, :3], points)

@@ -17,7 +17,7 @@ class TemplateNetwork(keras.Model):
     A `SegmentationUNet` makes a soft segmentation of its own, the evidence. `PosePredictor` reads the pose off
     evidence and lowest maps; the evidence and the decoder's maps at half the resolution are taken into the template's
     frame, where three convolutions beside the template predict the local field. At the start the output is the
-    template. The U-Net learns from the evidence's loss alone, as it would by itself, and at less than twice its cost.
+    template. The U-Net learns from the evidence's loss alone, as it would by itself.
 
     Args:
         size: Voxels along each axis of the cube, divisible by `2 ** (levels - 1)`.

@@ -176,13 +176,12 @@ def test_training_reaches_every_weight(settings, images):
         for weight in layer.trainable_weights:
             weight.assign(weight + 0.05 * rng.standard_normal(weight.shape))
     before = {one.path: numpy(one) for one in model.trainable_weights}
-    model.compile(
-        keras.optimizers.Adam(1e-2), {"mask": SegmentationLoss(), "evidence": SegmentationLoss()},
-        jit_compile=keras.backend.backend() == "jax",
-    )  # fmt: skip
+    compared = {"mask": SegmentationLoss(), "evidence": SegmentationLoss()}
+    compared["parameters"] = PoseLoss.of_template(BALL[..., 0] > 0)
+    model.compile(keras.optimizers.Adam(1e-2), compared, jit_compile=keras.backend.backend() == "jax")
     masks = np.stack([ellipsoid(SIZE, (4, 5, 4))[..., None]] * 2).astype("float32")
-    target = {"mask": masks, "evidence": masks}
-    losses = [model.train_on_batch({"image": images}, target, return_dict=True)["evidence_loss"] for _ in range(40)]
+    target = {"mask": masks, "evidence": masks, "parameters": masks}
+    losses = [np.ravel(model.train_on_batch({"image": images}, target))[0] for _ in range(40)]
     still = [one.path for one in model.trainable_weights if np.array_equal(before[one.path], numpy(one))]
     assert not still
     assert losses[-1] < losses[0]
