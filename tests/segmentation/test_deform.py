@@ -169,6 +169,7 @@ def test_an_untrained_network_returns_the_template(transform, images):
 @pytest.mark.parametrize("settings", [{}, {"diffeomorphic": False}, {"learned": True}], ids=str)
 def test_training_reaches_every_weight(settings, images):
     """A weight without gradient is a part that never learns."""
+    keras.utils.set_random_seed(0)
     model = network(**settings)
     rng = np.random.default_rng(0)
     for name in ("pose", "raw_velocity"):  # away from zero, where what lies below has no gradient yet
@@ -181,7 +182,7 @@ def test_training_reaches_every_weight(settings, images):
     model.compile(keras.optimizers.Adam(1e-2), compared, jit_compile=keras.backend.backend() == "jax")
     masks = np.stack([ellipsoid(SIZE, (4, 5, 4))[..., None]] * 2).astype("float32")
     target = {"mask": masks, "evidence": masks, "parameters": masks}
-    losses = [np.ravel(model.train_on_batch({"image": images}, target))[0] for _ in range(40)]
+    losses = [np.ravel(model.train_on_batch({"image": images}, target))[0] for _ in range(12)]
     still = [one.path for one in model.trainable_weights if np.array_equal(before[one.path], numpy(one))]
     assert not still
     assert losses[-1] < losses[0]
