@@ -10,7 +10,8 @@ from nets.losses.dice import SegmentationLoss
 from nets.ops.sample import sample_at
 from segmentation.deform import SHARPNESS, deform, penalties
 
-MARGIN = 0.4  # voxels by which a point is wanted inside or outside
+MARGIN = 0.05  # voxels by which a point is wanted inside or outside
+INSISTENCE = 0.1  # of points at the start, a voxel
 ROUND = 20  # steps between two looks at the points
 SPACES = 16  # points come in multiples: a graph is traced once for each number
 
@@ -36,8 +37,9 @@ class Refinement:
     """Gradient steps on one volume's transform; the network stays as it is.
 
     What is minimised: the loss of training with the network's soft segmentation in the place of the true mask, the
-    penalties of the local field, the change of pose, and how far points are from the side on which they are wanted.
-    The field that is added is smoothed and integrated as the network's own, so that the mask keeps its topology.
+    penalties of the local field, the change of pose, and how far points are from the side on which they are wanted;
+    this counts the more the longer they are not there, so that the shape gives way no more than it must. The field
+    that is added is smoothed and integrated as the network's own, so that the mask keeps its topology.
 
     Args:
         network: `TemplateNetwork`.
@@ -81,6 +83,7 @@ class Refinement:
         for weight in [*step.weights, *step.optimizer.variables]:
             if "learning_rate" not in weight.path:
                 weight.assign(ops.zeros(weight.shape, weight.dtype))
+        step.insistence.assign(INSISTENCE)
         done = 0
         while True:
             met = done >= steps and (not count or not self._unmet(step, inputs, count).any())
@@ -89,6 +92,8 @@ class Refinement:
             for _ in range(min(ROUND, steps - done) if done < steps else ROUND):
                 step.train_on_batch(inputs)
                 done += 1
+            if count:
+                step.insistence.assign(1.5 * step.insistence)
         changed = {name: ops.convert_to_numpy(one) for name, one in step.changed(inputs).items()}
         unmet = self._unmet(step, inputs, count) if count else np.zeros(0, bool)
         return Refined(changed.get("parameters"), changed.get("velocity"), unmet, done)
@@ -97,6 +102,25 @@ class Refinement:
     def _unmet(step, inputs, count):
         short = ops.convert_to_numpy(step.predict_on_batch(inputs))[0, :count]
         return short.max(axis=-1) > MARGIN
+
+
+def on_side(distances, signs):
+    """How far points are on the side on which they are wanted.
+
+    Args:
+        distances: Of each structure where the points lead to, `(..., structures)`: where two overlap the deeper one
+            counts.
+        signs: Of the same shape: above 0 inside of the structure, else outside.
+
+    Returns:
+        Tensor of the same shape, in voxels; below 0 on the wrong side.
+    """
+    inside = distances
+    if ops.shape(distances)[-1] > 1:
+        best, after = ops.split(ops.top_k(distances, 2)[0], 2, axis=-1)
+        others = ops.where(distances == best, after, best)
+        inside = ops.minimum(distances, 0.5 * (distances - others))
+    return ops.where(signs > 0, inside, -distances)
 
 
 class RefinementStep(keras.Model):
@@ -109,6 +133,7 @@ class RefinementStep(keras.Model):
         self.loss_of_masks = SegmentationLoss()
 
     def build(self, shapes):
+        self.insistence = self.add_weight(name="insistence", shape=(), trainable=False)
         self.moves = self.add_weight(name="moves", shape=(1, 9), initializer="zeros")
         if "velocity" in shapes:
             self.bends = self.add_weight(name="bends", shape=(1, *shapes["velocity"][1:]), initializer="zeros")
@@ -133,11 +158,10 @@ class RefinementStep(keras.Model):
             length, volume = penalties(local, distances)
             weights = self.settings["local_weight"], self.settings["volume_weight"]
             self.add_loss(ops.mean(weights[0] * length + weights[1] * volume))
-        self.add_loss(0.01 * ops.sum(self.moves**2))
+        self.add_loss(0.02 * ops.sum(self.moves**2))
         # Points are read where they lead, not off the deformed volume: exact between its voxels.
         places = inputs["points"] + sample_at(total, inputs["points"])
         reached = sample_at(distances, places)
-        wanted = inputs["signs"]
-        short = ops.relu(MARGIN - wanted * reached) * ops.abs(wanted)
-        self.add_loss(0.5 * ops.sum(short))
+        short = ops.relu(MARGIN - on_side(reached, inputs["signs"])) * ops.abs(inputs["signs"])
+        self.add_loss(self.insistence * ops.sum(short))
         return short

@@ -9,13 +9,16 @@ from segmentation.align import moments, principal_axes, resampled, similarity
 from segmentation.signed_distance import signed_distance
 from segmentation.topology import topology
 
+OVERLAP = 0.25  # voxels
+
 
 @dataclasses.dataclass(frozen=True)
 class Template:
     """Shapes to be deformed, all on one cube, their middle in the cube's.
 
     Args:
-        distances: `(members, size, size, size, structures)`, float32: signed distances in voxels, positive inside.
+        distances: `(members, size, size, size, structures)`, float32: signed distances in voxels, positive inside;
+            structures that touch overlap by `OVERLAP` there, and the deeper one counts.
         spacing_mm: Of the cube.
         labels: Value of each structure in masks.
     """
@@ -85,7 +88,7 @@ def subject_template(masks, spacing_mm, labels):
     centred = [_centred(_distances(mask)) for mask in masks]
     flat = _near_surface(centred)
     chosen = int(np.argmin(np.sum((flat - flat.mean(axis=0)) ** 2, axis=1)))
-    return Template(_joined(centred[chosen])[None], spacing_mm, tuple(labels)), chosen
+    return Template(_overlapping(_joined(centred[chosen]))[None], spacing_mm, tuple(labels)), chosen
 
 
 def mean_template(masks, spacing_mm, labels, members=1, rounds=2, report=None, seed=0):
@@ -133,7 +136,8 @@ def mean_template(masks, spacing_mm, labels, members=1, rounds=2, report=None, s
         own = np.mean([one for one, chosen in zip(aligned, groups, strict=True) if chosen == group], axis=0)
         voxels = wanted[groups == group].mean(axis=0)
         joined = _joined(_levelled(_sized(_centred(own), size), voxels))
-        means.append(_levelled(joined, voxels[: joined.shape[-1]]))  # what lies close together was joined too far
+        # What lies close together was joined too far.
+        means.append(_overlapping(_levelled(joined, voxels[: joined.shape[-1]])))
     return Template(np.stack(means).astype("float32"), spacing_mm, tuple(labels))
 
 
@@ -170,9 +174,26 @@ def _joined(distances):
     own = distances[..., :-1]
     if not own.shape[-1]:
         return distances
-    others = [np.max(np.delete(own, index, axis=-1), axis=-1) for index in range(own.shape[-1])]
-    between = 0.5 * (own - np.stack(others, axis=-1))
+    between = 0.5 * (own - _next(own))
     return np.minimum(np.maximum(_together(distances)[..., None], own), between)
+
+
+def _overlapping(distances):
+    """Structures that touch, made to overlap by a fraction of a voxel; which of them is the deeper stays.
+
+    On a face that two share both distances are 0, and fall below it wherever they are read between voxels: the whole
+    would have cracks, which are tunnels.
+    """
+    if distances.shape[-1] == 1:
+        return distances
+    others = _next(distances)
+    return np.maximum(distances, OVERLAP + np.minimum(np.minimum(distances, others), 0.5 * (distances - others)))
+
+
+def _next(distances):
+    """Of each structure the deepest of the others."""
+    others = [np.max(np.delete(distances, index, axis=-1), axis=-1) for index in range(distances.shape[-1])]
+    return np.stack(others, axis=-1)
 
 
 def _near_surface(shapes):

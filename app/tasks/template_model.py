@@ -14,7 +14,7 @@ from nets.ops.jacobian import jacobian_determinant
 from nets.segmentation_unet import SegmentationUNet
 from segmentation.deform import deform
 from segmentation.pose_loss import PoseLoss
-from segmentation.refine import Refinement
+from segmentation.refine import Refinement, on_side
 from segmentation.template import labelled, shape_topologies, structures_of
 from segmentation.template_network import TemplateNetwork
 
@@ -27,8 +27,8 @@ class TemplateSegmentation:
 
     Args:
         mask: Labels on the volume's grid, uint16.
-        distances: On the volume's grid, `(i, j, k, structures)`: positive inside, in voxels of the cube; of a U-Net
-            logits.
+        distances: On the volume's grid, `(i, j, k, structures)`: positive inside, in voxels of the cube, structures
+            that touch share one face; of a U-Net logits.
         topologies: Of the mask's structures and, of several, of all together.
         right: Whether these are the template's.
         reached: Where each voxel of the volume's grid lies in the template, `(i, j, k, 3)`, in its voxels; None of a
@@ -224,10 +224,11 @@ class Segmenter:
         met = None
         if places is not None:
             moves = _read(np.moveaxis(total[0], -1, 0), places)
-            met = int(np.sum(np.all(signs * _read(template, places + moves) >= 0, axis=-1)))
-        right = shapes == self.contract.topologies
+            sides = keras.ops.convert_to_numpy(on_side(_read(template, places + moves), signs))
+            met = int(np.sum(np.all((sides >= 0) | (signs == 0), axis=-1)))
+        right, apart = shapes == self.contract.topologies, keras.ops.convert_to_numpy(on_side(read, np.ones(1)))
         return TemplateSegmentation(
-            mask, read, shapes, right, reached, folding, pose, found["shares"][0], share, met, distances[0]
+            mask, apart, shapes, right, reached, folding, pose, found["shares"][0], share, met, distances[0]
         )
 
 

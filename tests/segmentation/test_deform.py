@@ -15,7 +15,7 @@ from segmentation.align import moments
 from segmentation.deform import SHARPNESS, SmoothVelocity, deform, penalties
 from segmentation.pose import PosePredictor, principal_pose, soft_moments
 from segmentation.pose_loss import PoseLoss
-from segmentation.refine import MARGIN, Refinement
+from segmentation.refine import MARGIN, Refinement, on_side
 from segmentation.signed_distance import signed_distance
 from segmentation.template import Template
 from segmentation.template_network import TemplateNetwork
@@ -228,6 +228,28 @@ def test_points_are_obeyed_and_evidence_is_approached(images):
     moved, total, _ = deform(BALL[None], refined.parameters, refined.velocity)
     at = map_coordinates(numpy(moved)[0, ..., 0], points.T, order=1)
     assert np.all(at * signs[:, 0] > 0)
+    assert np.abs(at).max() < 1  # the shape gives way no more than it must
     assert numpy(jacobian_determinant(total)).min() > 0
     assert topology(numpy(moved)[0, ..., 0] > 0) == Topology(1, 0, 0)
     assert MARGIN < 1
+
+
+def test_a_point_insists():
+    """A click into what the network is sure of must be obeyed all the same: the user knows better."""
+    model = network()
+    found = {name: numpy(one) for name, one in model({"image": np.zeros((1, *[SIZE] * 3, 1), "float32")}).items()}
+    found["evidence"] = np.where(BALL[None] > 0, 20.0, -20.0).astype("float32")
+    point = np.array([[0, 0, 0.5]], "float32") + (SIZE - 1) / 2  # 2.5 voxels deep
+    refined = Refinement(model)(found, BALL[None], point, np.array([[-1.0]], "float32"), steps=0)
+    assert not refined.unmet.any()
+    assert refined.steps <= 80  # a weight that does not grow takes 120
+
+
+def test_the_side_of_a_point():
+    """Where two structures overlap a point would count as inside of both, or as outside of all on their face."""
+    distances = np.array([[0.2, 0.1], [0.2, 0.1], [0.2, 0.1], [-0.3, 1.0]], "float32")
+    signs = np.array([[1, 0], [0, 1], [-1, -1], [-1, 1]], "float32")
+    assert numpy(on_side(distances, signs)) == pytest.approx(
+        np.array([[0.05, -0.1], [-0.2, -0.05], [-0.2, -0.1], [0.3, 0.65]])
+    )
+    assert numpy(on_side(distances[:, :1], signs[:, :1])).ravel() == pytest.approx([0.2, -0.2, -0.2, 0.3])
