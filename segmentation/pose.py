@@ -44,7 +44,7 @@ def template_axes(mask):
     """What `principal_pose` needs of a template.
 
     Args:
-        mask: `(i, j, k)`, bool.
+        mask: `(i, j, k)`, bool or the share of each voxel that lies inside.
 
     Returns:
         `(3, 3)`, its principal axes in the columns, the longest last; `(3,)`, its variances along the axes of the grid,
@@ -137,7 +137,7 @@ class PosePredictor(keras.layers.Layer):
         """Know the template's axes, spreads and volume.
 
         Args:
-            mask: `(i, j, k)`, bool, its middle in the grid's.
+            mask: `(i, j, k)`, bool or the share of each voxel that lies inside, its middle in the grid's.
         """
         axes, variances = template_axes(mask)
         self.axes.assign(axes)

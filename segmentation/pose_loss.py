@@ -42,7 +42,7 @@ class PoseLoss(keras.losses.Loss):
         """The loss for a template.
 
         Args:
-            mask: `(i, j, k)`, bool, its middle in the grid's.
+            mask: `(i, j, k)`, bool or the share of each voxel that lies inside, its middle in the grid's.
         """
         return cls(*template_axes(mask))
 
