@@ -29,8 +29,8 @@ test: $(STAMP)
 	$(RUN) -m pytest -n 2 --dist loadfile
 
 test-backends: $(BACKENDS)
-	KERAS_BACKEND=jax .venv-backends/bin/python -m pytest tests/nets tests/classification
-	KERAS_BACKEND=torch .venv-backends/bin/python -m pytest tests/nets tests/classification
+	KERAS_BACKEND=jax .venv-backends/bin/python -m pytest tests/nets tests/classification tests/transfer tests/segmentation
+	KERAS_BACKEND=torch .venv-backends/bin/python -m pytest tests/nets tests/classification tests/transfer tests/segmentation
 
 $(BACKENDS): requirements-backends.txt
 	$(PYTHON) -m venv .venv-backends

@@ -17,7 +17,7 @@ from segmentation.pose import PosePredictor, principal_pose, soft_moments
 from segmentation.pose_loss import PoseLoss
 from segmentation.refine import MARGIN, Refinement, on_side
 from segmentation.signed_distance import signed_distance
-from segmentation.template import Template
+from segmentation.template import Template, subject_template
 from segmentation.template_network import TemplateNetwork
 from segmentation.topology import Topology, topology
 from tests.segmentation.shapes import dice, ellipsoid, grid, pear
@@ -179,7 +179,7 @@ def test_training_reaches_every_weight(settings, images):
     before = {one.path: numpy(one) for one in model.trainable_weights}
     compared = {"mask": SegmentationLoss(), "evidence": SegmentationLoss()}
     compared["parameters"] = PoseLoss.of_template(BALL[..., 0] > 0)
-    model.compile(keras.optimizers.Adam(1e-2), compared, jit_compile=keras.backend.backend() == "jax")
+    model.compile(keras.optimizers.Adam(2e-3), compared, jit_compile=keras.backend.backend() == "jax")
     masks = np.stack([ellipsoid(SIZE, (4, 5, 4))[..., None]] * 2).astype("float32")
     target = {"mask": masks, "evidence": masks, "parameters": masks}
     losses = [np.ravel(model.train_on_batch({"image": images}, target))[0] for _ in range(12)]
@@ -232,6 +232,18 @@ def test_points_are_obeyed_and_evidence_is_approached(images):
     assert numpy(jacobian_determinant(total)).min() > 0
     assert topology(numpy(moved)[0, ..., 0] > 0) == Topology(1, 0, 0)
     assert MARGIN < 1
+
+
+def test_refinement_keeps_the_size_of_what_is_thin():
+    """The soft edge of a thin shape has more volume than the shape: hippocampi were refined a seventh too small."""
+    thin = ellipsoid(SIZE, (2.4, 2.4, 6.5))
+    template = subject_template([thin[..., None]], 1.0, (1,))[0].distances
+    found = {name: numpy(one) for name, one in network()({"image": np.zeros((1, *[SIZE] * 3, 1), "float32")}).items()}
+    found["evidence"] = np.where(thin, 20.0, -20.0).astype("float32")[None, ..., None]
+    refined = Refinement(network())(found, template, steps=60)
+    moved = numpy(deform(template, refined.parameters, refined.velocity)[0])[0, ..., 0]
+    volume = np.mean(zoom(moved, 3, order=1, grid_mode=True, mode="nearest") > 0) * SIZE**3
+    assert volume == pytest.approx(thin.sum(), rel=0.12)
 
 
 def test_a_point_insists():
