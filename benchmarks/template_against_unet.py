@@ -40,6 +40,7 @@ AGAIN = {  # what is done to a trained network's answers, without another traini
     "U-Net": {"U-Net, largest part": {"largest_component": True}},
     "ours": {"ours, refined": {"refinement_steps": 20}},
 }
+COHORTS = ("kidneys", "hippocampi")
 CORRUPTIONS = ("shadow", "noise", "slab")
 THESIS = {"U-Net, no augmentation": (0.81, 0.74), "U-Net": (0.89, 0.82), "local only": (0.85, 0.75),
           "global and local": (0.88, 0.82)}  # fmt: skip
@@ -48,12 +49,13 @@ THESIS = {"U-Net, no augmentation": (0.81, 0.74), "U-Net": (0.89, 0.82), "local 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--cohorts", nargs="+", default=["kidneys", "hippocampi"])
+    parser.add_argument("--cohorts", nargs="+", default=COHORTS, choices=COHORTS)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     options = parser.parse_args()
     results = ResultsFile("template_against_unet", {"epochs": EPOCHS, "methods": METHODS})
     for seed in range(options.seeds):
         for cohort in options.cohorts:
-            for method in METHODS:
+            for method in options.methods:
                 names = {method: {}, **AGAIN.get(method, {})}
                 for name, applied in names.items():
                     results.measure(
@@ -62,6 +64,8 @@ def main():
                             cohort, method, seed, applied
                         ),
                     )
+    if set(options.methods) != set(METHODS):
+        return  # the summary is of all
     for steps in (0, 20):
         results.measure(f"kidneys / ten points / {steps} steps", lambda steps=steps: _points("kidneys", 0, steps))
     results.measure("a volume of 80^3", _seconds)

@@ -8,9 +8,8 @@ from keras import layers, ops
 
 from nets.losses.dice import SegmentationLoss
 from nets.ops.sample import sample_at
-from segmentation.deform import deform, penalties
+from segmentation.deform import SHARPNESS, deform, penalties
 
-EDGE = 4.0  # logit per voxel of distance; twice the network's, as blunt edges make thin shapes too small
 MARGIN = 0.05  # voxels by which a point is wanted inside or outside
 INSISTENCE = 0.1  # of points at the start, a voxel
 ROUND = 20  # steps between two looks at the points
@@ -155,7 +154,7 @@ class RefinementStep(keras.Model):
     def call(self, inputs):
         distances, now = inputs["distances"], self.changed(inputs)
         moved, total, local = deform(distances, **now, diffeomorphic=self.settings["diffeomorphic"])
-        self.add_loss(ops.mean(self.loss_of_masks(ops.sigmoid(inputs["evidence"]), EDGE * moved)))
+        self.add_loss(ops.mean(self.loss_of_masks(ops.sigmoid(inputs["evidence"]), SHARPNESS * moved)))
         if local is not None:
             length, volume = penalties(local, distances)
             weights = self.settings["local_weight"], self.settings["volume_weight"]

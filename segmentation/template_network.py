@@ -34,7 +34,7 @@ class TemplateNetwork(keras.Model):
         Dict of `image`: `(batch, size, size, size, 1)`, in [0, 1].
 
     Output shape:
-        Dict of `mask`: logits, `(batch, size, size, size, structures)`, 2 a voxel of distance; `evidence`: logits of
+        Dict of `mask`: logits, `(batch, size, size, size, structures)`, 6 a voxel of distance; `evidence`: logits of
         the soft segmentation, of the same shape; `displacement`: `(batch, size, size, size, 3)`, from the image to the
         template; `shares` of the templates `(batch, members)`; where there is a pose `parameters`, `(batch, 9)`;
         where there is a local field `velocity`, `(batch, size / 2, size / 2, size / 2, 3)`.

@@ -10,15 +10,15 @@ from app.data.cube import cube_grid, from_cube, to_cube, unit_range
 from app.errors import UserError, list_problems
 from app.training.train import optimizer
 from nets.losses.dice import SegmentationLoss
-from nets.ops.jacobian import jacobian_determinant
 from nets.segmentation_unet import SegmentationUNet
 from segmentation.deform import deform
+from segmentation.folding import folding_voxels
 from segmentation.pose_loss import PoseLoss
 from segmentation.refine import Refinement, on_side
 from segmentation.template import labelled, shape_topologies, structures_of
 from segmentation.template_network import TemplateNetwork
 
-SHARES = (1.0, 0.7, 0.5, 0.25, 0.0)  # of the local field, until a mask has the template's topology
+SHARES = (1.0, 0.7, 0.5, 0.25, 0.0)  # of the local field, until nothing folds and a mask has the template's topology
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,10 +33,11 @@ class TemplateSegmentation:
         right: Whether these are the template's.
         reached: Where each voxel of the volume's grid lies in the template, `(i, j, k, 3)`, in its voxels; None of a
             U-Net.
-        folding: Voxels of the cube where it folds; None of a U-Net.
+        folding: Voxels of the cube at which it folds, between voxels too; None of a U-Net.
         pose: Translations in voxels, angles in degrees, scales of the template; None without.
         shares: Of each template of a bank; None of a U-Net.
-        local_share: How much of the local field was kept: 1, or less where all of it would have broken the topology.
+        local_share: How much of the local field was kept: 1, or less where all of it would have folded or broken the
+            topology.
         points_met: Of a user's points, how many; None without points.
         template: Distances of what was deformed, `(size, size, size, structures)`; None of a U-Net.
     """
@@ -216,10 +217,9 @@ class Segmenter:
             reached = in_template(total[0], grid, volume)
             read = _read(template, reached)
             mask = labelled(read, self.contract.labels)
-            shapes = shape_topologies(structures_of(mask, self.contract.labels))
-            if shapes == self.contract.topologies:
+            shapes, folding = shape_topologies(structures_of(mask, self.contract.labels)), folding_voxels(total[0])
+            if shapes == self.contract.topologies and not folding:
                 break
-        folding = int(np.sum(keras.ops.convert_to_numpy(jacobian_determinant(total)) <= 0))
         pose = None if parameters is None else tuple(float(one) for one in parameters[0])
         met = None
         if places is not None:

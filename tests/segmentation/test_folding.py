@@ -1,0 +1,57 @@
+"""Folding between voxels, against closed forms and the map itself."""
+
+import keras
+import numpy as np
+import pytest
+from scipy.ndimage import map_coordinates
+
+from nets.ops.jacobian import jacobian_determinant
+from segmentation.folding import folding_voxels
+from tests.segmentation.shapes import grid
+
+
+def test_an_affine_map_folds_nowhere_or_everywhere():
+    """A mirror folds every voxel; turning and scaling none."""
+    turn = np.array([[0.6, -0.7, 0.1], [0.8, 0.5, 0.2], [0, 0.3, 1.1]])
+    assert np.linalg.det(turn) > 0
+    assert folding_voxels(grid(6) @ (turn - np.eye(3)).T) == 0
+    assert folding_voxels(grid(6) @ (np.diag([1.0, -1.0, 1.0]) @ turn - np.eye(3)).T) == 6**3
+
+
+def test_folds_that_alternate_are_seen():
+    """To and fro from voxel to voxel: central differences see nothing, and each other cell is inside out."""
+    displacement = np.zeros((8, 5, 6, 3), "float32")
+    displacement[::2, ..., 0], displacement[1::2, ..., 0] = 0.6, -0.6
+    central = keras.ops.convert_to_numpy(jacobian_determinant(displacement[None]))[0]
+    assert central[1:-1].min() == pytest.approx(1)
+    assert folding_voxels(displacement) == 8 * 5 * 6
+    displacement[..., 0] *= 0.4 / 0.6
+    assert folding_voxels(displacement) == 0
+
+
+def test_what_folds_is_what_the_map_itself_does(rng):
+    """Counted must be the voxels beside which the field, read linearly, turns a small tetrahedron inside out."""
+    displacement = rng.normal(0, 0.35, (6, 7, 5, 3))
+    places = np.stack(np.meshgrid(*map(np.arange, displacement.shape[:3]), indexing="ij"), axis=-1).astype(float)
+
+    def to(where):
+        moves = [map_coordinates(part, np.moveaxis(where, -1, 0), order=1, mode="nearest")
+                 for part in np.moveaxis(displacement, -1, 0)]  # fmt: skip
+        return where + np.stack(moves, axis=-1)
+
+    folds = np.zeros(displacement.shape[:3], bool)
+    last = np.array(displacement.shape[:3]) - 1
+    for signs in np.stack(np.meshgrid(*[[-1, 1]] * 3), axis=-1).reshape(-1, 3):
+        steps = 1e-3 * np.where((places + signs < 0) | (places + signs > last), -signs, signs)
+        edges = [(to(places + steps * axis) - to(places)) / np.sum(steps * axis, axis=-1, keepdims=True)
+                 for axis in np.eye(3)]  # fmt: skip
+        folds |= np.linalg.det(np.stack(edges, axis=-1)) <= 0
+    assert 0 < folds.sum() < folds.size
+    assert folding_voxels(displacement) == folds.sum()
+
+
+@pytest.mark.parametrize("shape", [(4, 4, 4), (4, 4, 4, 2), (1, 4, 4, 3)])
+def test_other_shapes_are_refused(shape):
+    """An axis taken for another would count folds that are none."""
+    with pytest.raises(ValueError, match="each axis 2 or longer"):
+        folding_voxels(np.zeros(shape))
