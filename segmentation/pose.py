@@ -6,38 +6,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from nets.ops.moments import soft_moments
 from segmentation.align import moments
-
-
-def soft_moments(weights):
-    """Mass, centre and covariance of soft shapes.
-
-    Args:
-        weights: Tensor `(batch, i, j, k)`, not negative.
-
-    Returns:
-        `(batch,)`; `(batch, 3)` in voxels about the grid's centre; `(batch, 3, 3)` in voxels squared. Of a shape
-        without mass about 0.
-    """
-    mass = ops.sum(weights, axis=(1, 2, 3))
-    total = mass[:, None] + 1e-3
-    places = [
-        ops.cast(ops.arange(count), "float32") - (ops.cast(count, "float32") - 1.0) / 2.0
-        for count in ops.shape(weights)[1:4]
-    ]
-    # Sums over one axis at a time: what is left are the three planes.
-    planes = {(0, 1): ops.sum(weights, axis=3), (0, 2): ops.sum(weights, axis=2), (1, 2): ops.sum(weights, axis=1)}
-    profiles = [ops.sum(planes[0, 1], axis=2), ops.sum(planes[0, 1], axis=1), ops.sum(planes[0, 2], axis=1)]
-    centre = [ops.sum(own * place, axis=1) / total[:, 0] for own, place in zip(profiles, places, strict=True)]
-    away = [place - middle[:, None] for place, middle in zip(places, centre, strict=True)]
-    spread = {}
-    for axis in range(3):
-        spread[axis, axis] = ops.sum(profiles[axis] * away[axis] ** 2, axis=1) / total[:, 0]
-    for (first, second), plane in planes.items():
-        product = away[first][:, :, None] * away[second][:, None, :]
-        spread[first, second] = spread[second, first] = ops.sum(plane * product, axis=(1, 2)) / total[:, 0]
-    rows = [ops.stack([spread[row, column] for column in range(3)], axis=-1) for row in range(3)]
-    return mass, ops.stack(centre, axis=-1), ops.stack(rows, axis=-2)
 
 
 def template_axes(mask):
@@ -146,8 +116,8 @@ class PosePredictor(keras.layers.Layer):
 
     def call(self, lowest, evidence):
         # Nearly a mask: a thin veil all over the volume would outweigh the shape. Where nothing is decided, nothing.
-        probable = ops.relu(ops.tanh(2.0 * ops.stop_gradient(ops.cast(ops.max(evidence, axis=-1), "float32"))))
-        mass, centre, covariance = soft_moments(probable)
+        whole = ops.stop_gradient(ops.cast(ops.max(evidence, axis=-1, keepdims=True), "float32"))
+        mass, centre, covariance = (one[:, 0] for one in soft_moments(ops.relu(ops.tanh(2.0 * whole))))
         size = ops.stack([ops.cast(count, "float32") for count in ops.shape(evidence)[1:4]])
         most = math.log(self.most_scale)
         seen = principal_pose(centre, covariance, self.axes, self.variances)

@@ -5,7 +5,8 @@ import numpy as np
 from keras import ops
 
 from nets.ops.affine import parameters_to_affine
-from segmentation.pose import principal_pose, soft_moments, template_axes
+from nets.ops.moments import soft_moments
+from segmentation.pose import principal_pose, template_axes
 
 
 @keras.saving.register_keras_serializable(package="kerasmorph")
@@ -47,8 +48,8 @@ class PoseLoss(keras.losses.Loss):
         return cls(*template_axes(mask))
 
     def call(self, y_true, y_pred):
-        mask = ops.max(ops.cast(y_true, "float32"), axis=-1)
-        _, centre, covariance = soft_moments(mask)
+        mask = ops.max(ops.cast(y_true, "float32"), axis=-1, keepdims=True)
+        centre, covariance = (one[:, 0] for one in soft_moments(mask)[1:])
         wanted = principal_pose(centre, covariance, self.axes, self.variances)
         found, scales = ops.cast(y_pred, "float32"), ops.exp(wanted[:, 6:])
         points = ops.convert_to_tensor(self.points)

@@ -7,6 +7,7 @@ import numpy as np
 from keras import layers, ops
 
 from nets.ops.affine import affine_to_displacement, invert_affine, parameters_to_affine
+from nets.ops.moments import soft_moments
 from nets.ops.sample import sample
 
 FLOOR = 0.1  # what varies less is not blown up: the convolutions' next steps would shake everything
@@ -144,28 +145,19 @@ class GeometricTransform(keras.layers.Layer):
 
 
 def _moments(x):
-    """How strong each map is, where it lies, how far it spreads, and how it slants: ten numbers a map."""
-    total = ops.sum(x, axis=(1, 2, 3)) + 1e-3
-    places = []
-    for axis in (1, 2, 3):
-        count = ops.shape(x)[axis]
-        places.append((ops.cast(ops.arange(count), "float32") + 0.5) / ops.cast(count, "float32") * 2.0 - 1.0)
-    # Sums over one axis at a time: what is left are the three planes.
-    planes = {(0, 1): ops.sum(x, axis=3), (0, 2): ops.sum(x, axis=2), (1, 2): ops.sum(x, axis=1)}
-    middles, spreads = [], []
-    for axis, place in enumerate(places):
-        one, along = next((plane, axes.index(axis) + 1) for axes, plane in planes.items() if axis in axes)
-        profile = ops.sum(one, axis=3 - along) / total[:, None]
-        middle = ops.sum(profile * place[None, :, None], axis=1)
-        middles.append(middle)
-        spreads.append(ops.sqrt(ops.sum(profile * (place[None, :, None] - middle[:, None]) ** 2, axis=1) + 1e-4))
-    slants = []
-    for (first, second), plane in planes.items():
-        offsets = (places[first][None, :, None, None] - middles[first][:, None, None]) * (
-            places[second][None, None, :, None] - middles[second][:, None, None]
-        )
-        slants.append(ops.sum(plane * offsets, axis=(1, 2)) / total / (spreads[first] * spreads[second]))
-    return ops.concatenate([ops.log(total), *middles, *(ops.log(one) for one in spreads), *slants], axis=-1)
+    """How strong each map is, where it lies, how far it spreads, and how it slants: ten numbers a map.
+
+    In shares of half the volume.
+    """
+    mass, centre, covariance = soft_moments(x)
+    half = [ops.cast(count, "float32") / 2.0 for count in ops.shape(x)[1:4]]
+    middles = [centre[..., axis] / half[axis] for axis in range(3)]
+    spreads = [ops.sqrt(covariance[..., axis, axis] / half[axis] ** 2 + 1e-4) for axis in range(3)]
+    slants = [
+        covariance[..., first, second] / (half[first] * half[second]) / (spreads[first] * spreads[second])
+        for first, second in ((0, 1), (0, 2), (1, 2))
+    ]
+    return ops.concatenate([ops.log(mass + 1e-3), *middles, *(ops.log(one) for one in spreads), *slants], axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="kerasmorph")

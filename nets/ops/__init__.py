@@ -5,6 +5,7 @@ from nets.ops.compose import compose
 from nets.ops.integrate import integrate_velocity
 from nets.ops.invert import invert_displacement
 from nets.ops.jacobian import jacobian_determinant
+from nets.ops.moments import soft_moments
 from nets.ops.points import points_to_fixed, points_to_moving
 from nets.ops.resize import resize, resize_field
 from nets.ops.sample import sample, sample_at
@@ -26,4 +27,5 @@ __all__ = [
     "resize_field",
     "sample",
     "sample_at",
+    "soft_moments",
 ]

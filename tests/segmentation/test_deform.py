@@ -11,10 +11,11 @@ from nets.ops.affine import parameters_to_affine
 from nets.ops.compose import compose
 from nets.ops.integrate import integrate_velocity
 from nets.ops.jacobian import jacobian_determinant
+from nets.ops.moments import soft_moments
 from segmentation.align import moments
 from segmentation.deform import SHARPNESS, SmoothVelocity, deform, penalties
 from segmentation.folding import folding_voxels
-from segmentation.pose import PosePredictor, principal_pose, soft_moments
+from segmentation.pose import PosePredictor, principal_pose
 from segmentation.pose_loss import PoseLoss
 from segmentation.refine import MARGIN, Refinement, on_side
 from segmentation.signed_distance import signed_distance
@@ -40,14 +41,15 @@ def network(**settings):
     return model
 
 
-def test_soft_moments_of_a_mask():
-    """A wrong moment puts every template in a wrong place."""
-    mask = pear(24, 1.0, Rotation.from_rotvec([0.3, 0.2, -0.4]).as_matrix(), (2, -1, 3))
-    mass, centre, covariance = (numpy(one)[0] for one in soft_moments(mask[None].astype("float32")))
-    true_centre, true_covariance = moments(mask)
-    assert mass == mask.sum()
-    assert centre == pytest.approx(true_centre, abs=1e-3)
-    assert covariance == pytest.approx(true_covariance, abs=2e-2)
+def test_soft_moments_of_masks():
+    """A wrong moment puts every template in a wrong place; those of one channel must not count in another."""
+    masks = [pear(24, 1.0, Rotation.from_rotvec([0.3, 0.2, -0.4]).as_matrix(), (2, -1, 3)), pear(24, 0.8)]
+    found = [numpy(one)[0] for one in soft_moments(np.stack(masks, axis=-1)[None].astype("float32"))]
+    for mask, mass, centre, covariance in zip(masks, *found, strict=True):
+        true_centre, true_covariance = moments(mask)
+        assert mass == mask.sum()
+        assert centre == pytest.approx(true_centre, abs=1e-3)
+        assert covariance == pytest.approx(true_covariance, abs=2e-2)
 
 
 def test_a_known_pose_is_read_off_moments():
