@@ -84,7 +84,7 @@ def _segment(one, segment, contract, wanted, points, to):
     if not found.right:
         flags.append("another topology than the template's")
     if found.local_share < 1:
-        flags.append(f"only {found.local_share:g} of the local deformation: all of it would have broken the topology")
+        flags.append(f"only {found.local_share:g} of the local deformation: all of it would fold or break the topology")
     if given is not None:
         row["points_met"] = f"{found.points_met} of {len(given.places)}"
         if found.points_met < len(given.places):

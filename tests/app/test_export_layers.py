@@ -14,12 +14,11 @@ import sys
 import numpy as np
 import tensorflow as tf
 folder = sys.argv[1]
-answers = {}
+answers, loaded = {}, tf.saved_model.load(folder + "/layers")
 for path in tf.io.gfile.glob(folder + "/*.npz"):
     name = path.split("/")[-1][:-4]
     inputs = np.load(path)
-    loaded = tf.saved_model.load(folder + "/" + name)
-    outputs = loaded.serve(*(tf.constant(inputs[key]) for key in sorted(inputs)))
+    outputs = getattr(loaded, name)(*(tf.constant(inputs[key]) for key in sorted(inputs)))
     for index, output in enumerate(tf.nest.flatten(outputs)):
         answers[name + "/" + str(index)] = output.numpy()
 assert not {"nets", "app"} & {module.split(".")[0] for module in sys.modules}, "more than TensorFlow"
@@ -33,18 +32,17 @@ def serving(model):
 
 def test_exported_layers_answer_alike_with_tensorflow_alone(tmp_path):
     """An inference server has neither this code nor XLA, and images of any size."""
-    cases = layers()
-    for name, (layer, arguments) in cases.items():
-        inputs = keras.tree.map_structure(symbolic, arguments)
-        model = keras.Model(keras.tree.flatten(inputs), layer(*inputs))
-        archive = keras.export.ExportArchive()
-        archive.track(model)
-        with portable_kernels():
+    cases, archive = layers(), keras.export.ExportArchive()
+    with portable_kernels():
+        for name, (layer, arguments) in cases.items():
+            inputs = keras.tree.map_structure(symbolic, arguments)
+            model = keras.Model(keras.tree.flatten(inputs), layer(*inputs))
+            archive.track(model)
             specs = [keras.InputSpec(shape=one.shape, dtype="float32") for one in model.inputs]
-            archive.add_endpoint("serve", serving(model), specs)
-            archive.write_out(str(tmp_path / name), verbose=False)
-        arrays = {f"{place:02d}": array for place, array in enumerate(keras.tree.flatten(arguments))}
-        np.savez(tmp_path / f"{name}.npz", **arrays)
+            archive.add_endpoint(name, serving(model), specs)
+            arrays = {f"{place:02d}": array for place, array in enumerate(keras.tree.flatten(arguments))}
+            np.savez(tmp_path / f"{name}.npz", **arrays)
+        archive.write_out(str(tmp_path / "layers"), verbose=False)
     done = subprocess.run([sys.executable, "-c", CHILD, tmp_path], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     answers = np.load(tmp_path / "answers.npz")
