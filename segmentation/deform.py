@@ -11,6 +11,7 @@ from nets.ops.sample import sample
 
 SHARPNESS = 6.0  # logit per voxel of distance: a soft edge wider than a thin shape has more volume than the shape
 STEPS = 7
+FLOOR = 0.02  # of a Jacobian determinant whose logarithm is taken
 
 
 def deform(distances, parameters=None, velocity=None, diffeomorphic=True):
@@ -62,9 +63,13 @@ def penalties(local, distances):
         logarithm of its Jacobian determinant within 2 voxels of the template: growing and shrinking are the pose's.
         Each `(batch,)`.
     """
-    determinant = ops.maximum(jacobian_determinant(local), 0.02)
-    near = ops.cast(ops.max(distances, axis=-1)[:, ::2, ::2, ::2] > -2.0, "float32")
-    volume = ops.sum(near * ops.log(determinant) ** 2, axis=(1, 2, 3)) / (ops.sum(near, axis=(1, 2, 3)) + 1.0)
+    determinant = jacobian_determinant(local)
+    # Below the floor a straight line, so that a fold has a slope that leads out of it.
+    logarithm = ops.log(ops.maximum(determinant, FLOOR)) + ops.minimum(determinant / FLOOR - 1.0, 0.0)
+    # A voxel of half the resolution has its middle between eight of the full one.
+    whole = ops.average_pool(ops.max(distances, axis=-1, keepdims=True), 2, data_format="channels_last")
+    near = ops.cast(whole[..., 0] > -2.0, "float32")
+    volume = ops.sum(near * logarithm**2, axis=(1, 2, 3)) / (ops.sum(near, axis=(1, 2, 3)) + 1.0)
     return 4.0 * ops.mean(ops.sum(local**2, axis=-1), axis=(1, 2, 3)), volume
 
 

@@ -1,5 +1,6 @@
 """Pose of a soft shape from its moments, and as a network predicts it."""
 
+import itertools
 import math
 
 import keras
@@ -8,6 +9,47 @@ from keras import layers, ops
 
 from nets.ops.moments import soft_moments
 from segmentation.align import moments
+
+STRETCH = 4.0  # a stretch by a factor of e counts as a turn of two radians
+# Ways to lay three axes on three: permutations with signs, of determinant 1.
+WAYS = np.array(
+    [
+        way
+        for order in itertools.permutations(np.eye(3))
+        for signs in itertools.product((1, -1), repeat=3)
+        if np.linalg.det(way := np.diag(signs) @ order) > 0
+    ],
+    "float32",
+)
+
+
+def nearly_mask(evidence):
+    """All structures of a network's own segmentation together, where they are decided; elsewhere nothing.
+
+    A thin veil all over the volume would outweigh the shape.
+
+    Args:
+        evidence: Logits `(batch, i, j, k, structures)`.
+
+    Returns:
+        `(batch, i, j, k, 1)`, in [0, 1).
+    """
+    # What a diverging training makes of it must not end in the eigenvectors' own error: its loss says so.
+    whole = ops.nan_to_num(ops.cast(ops.max(evidence, axis=-1, keepdims=True), "float32"))
+    return ops.relu(ops.tanh(2.0 * whole))
+
+
+def enough_seen(mass, volume):
+    """How far what is seen may lead a template: not at all where next to nothing is seen, whose axes are arbitrary.
+
+    Args:
+        mass: `(batch,)`, of `nearly_mask`.
+        volume: The template's.
+
+    Returns:
+        `(batch,)`: 0 where nothing is seen, 1 from a twentieth of the template on.
+    """
+    return ops.clip(mass / (0.05 * volume), 0.0, 1.0)
 
 
 def template_axes(mask):
@@ -27,12 +69,13 @@ def template_axes(mask):
 def principal_pose(centre, covariance, axes, variances):
     """The pose that lays a template's principal axes on a shape's.
 
-    Of the four ways to do so the one that turns least. Scales compare the spreads along the template's own axes.
+    Of the 24 ways to do so the one that turns and stretches least: where two axes of a shape are about as long, which
+    of them is the longer is chance. Scales compare the spreads along the template's own axes.
 
     Args:
         centre: `(batch, 3)`, of the shape.
         covariance: `(batch, 3, 3)`, of the shape.
-        axes: `(3, 3)`, the template's principal axes in its columns, the longest last (as `eigh` gives them).
+        axes: `(3, 3)`, the template's principal axes in its columns.
         variances: `(3,)`, the template's along the axes of the grid.
 
     Returns:
@@ -42,19 +85,19 @@ def principal_pose(centre, covariance, axes, variances):
     centre, covariance, axes, variances = map(ops.convert_to_tensor, (centre, covariance, axes, variances))
     # No two spreads are quite alike: where they are, axes would be arbitrary and jump.
     own = ops.linalg.eigh(covariance + ops.diag(ops.convert_to_tensor([1e-3, 2e-3, 3e-3])))[1]
-    alike = ops.einsum("bik,ik->bk", own, axes)
-    signs = ops.where(alike < 0, -1.0, 1.0)
-    handed = ops.prod(signs, axis=1) * ops.sign(ops.linalg.det(own)) * ops.sign(ops.linalg.det(axes))
-    least = ops.one_hot(ops.argmin(ops.abs(alike), axis=1), 3, dtype="float32")
-    signs = ops.where(handed[:, None] < 0, signs * (1.0 - 2.0 * least), signs)
-    rotation = ops.einsum("bik,bk,jk->bij", own, signs, axes)
+    own = own * (ops.sign(ops.linalg.det(own)) * ops.sign(ops.linalg.det(axes)))[:, None, None]
+    rotations = ops.einsum("bij,wjk,lk->bwil", own, ops.convert_to_tensor(WAYS), axes)
+    along = ops.einsum("bwik,bij,bwjk->bwk", rotations, covariance, rotations)
+    scales = 0.5 * ops.log((along + 0.05) / (variances + 0.05))
+    turns = ops.arccos(ops.clip(0.5 * (ops.trace(rotations, axis1=2, axis2=3) - 1.0), -1.0, 1.0))
+    least = ops.argmin(turns**2 + STRETCH * ops.sum(scales**2, axis=-1), axis=1)
+    chosen = ops.one_hot(least, len(WAYS), dtype="float32")
+    rotation = ops.einsum("bw,bwij->bij", chosen, rotations)
     angles = ops.stack([
         ops.arctan2(-rotation[:, 1, 2], rotation[:, 2, 2]), ops.arcsin(ops.clip(rotation[:, 0, 2], -1.0, 1.0)),
         ops.arctan2(-rotation[:, 0, 1], rotation[:, 0, 0]),
     ], axis=-1)  # fmt: skip
-    along = ops.einsum("bik,bij,bjk->bk", rotation, covariance, rotation)
-    scales = 0.5 * ops.log((along + 0.05) / (variances + 0.05))
-    return ops.concatenate([centre, angles * (180.0 / math.pi), scales], axis=-1)
+    return ops.concatenate([centre, angles * (180.0 / math.pi), ops.einsum("bw,bwk->bk", chosen, scales)], axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="kerasmorph")
@@ -115,9 +158,7 @@ class PosePredictor(keras.layers.Layer):
         self.volume.assign(float(np.sum(mask)))
 
     def call(self, lowest, evidence):
-        # Nearly a mask: a thin veil all over the volume would outweigh the shape. Where nothing is decided, nothing.
-        whole = ops.stop_gradient(ops.cast(ops.max(evidence, axis=-1, keepdims=True), "float32"))
-        mass, centre, covariance = (one[:, 0] for one in soft_moments(ops.relu(ops.tanh(2.0 * whole))))
+        mass, centre, covariance = (one[:, 0] for one in soft_moments(nearly_mask(ops.stop_gradient(evidence))))
         size = ops.stack([ops.cast(count, "float32") for count in ops.shape(evidence)[1:4]])
         most = math.log(self.most_scale)
         seen = principal_pose(centre, covariance, self.axes, self.variances)
@@ -125,11 +166,10 @@ class PosePredictor(keras.layers.Layer):
             seen[:, :3] / (self.most_translation * size), seen[:, 3:6] / self.most_degrees,
             seen[:, 6:] / most,
         ], axis=-1)  # fmt: skip
-        # Where next to nothing is seen its axes are arbitrary: the pose is then the other layers' alone.
-        seen = ops.stop_gradient(seen * ops.clip(mass[:, None] / (0.05 * self.volume), 0.0, 1.0))
+        seen = ops.stop_gradient(seen * enough_seen(mass, self.volume)[:, None])
         seen = ops.clip(seen, -0.98, 0.98)
         amount = ops.clip(ops.log((mass[:, None] + 1.0) / (self.volume + 1.0)), -3.0, 3.0)
-        lowest = ops.cast(lowest, "float32")
+        lowest = ops.nan_to_num(ops.cast(lowest, "float32"))
         # The root of 0 has no slope: maps may be constant where all was dropped.
         context = [ops.mean(lowest, axis=(1, 2, 3)), ops.sqrt(ops.var(lowest, axis=(1, 2, 3)) + 1e-6)]
         hidden = self.second(self.first(ops.concatenate([*context, seen, amount], axis=-1)))

@@ -9,6 +9,7 @@ from keras import layers, ops
 from nets.losses.dice import SegmentationLoss
 from nets.ops.sample import sample_at
 from segmentation.deform import SHARPNESS, deform, penalties
+from segmentation.pose import enough_seen, nearly_mask
 
 MARGIN = 0.05  # voxels by which a point is wanted inside or outside
 INSISTENCE = 0.1  # of points at the start, a voxel
@@ -84,18 +85,18 @@ class Refinement:
             if "learning_rate" not in weight.path:
                 weight.assign(ops.zeros(weight.shape, weight.dtype))
         step.insistence.assign(INSISTENCE)
-        done = 0
+        done, unmet = 0, np.zeros(0, bool)
         while True:
-            met = done >= steps and (not count or not self._unmet(step, inputs, count).any())
-            if met or done >= max(steps, most if count else 0):
-                break
+            if done >= steps:
+                unmet = self._unmet(step, inputs, count) if count else unmet
+                if not unmet.any() or done >= most:
+                    break
             for _ in range(min(ROUND, steps - done) if done < steps else ROUND):
                 step.train_on_batch(inputs)
                 done += 1
             if count:
                 step.insistence.assign(1.5 * step.insistence)
         changed = {name: ops.convert_to_numpy(one) for name, one in step.changed(inputs).items()}
-        unmet = self._unmet(step, inputs, count) if count else np.zeros(0, bool)
         return Refined(changed.get("parameters"), changed.get("velocity"), unmet, done)
 
     @staticmethod
@@ -154,7 +155,10 @@ class RefinementStep(keras.Model):
     def call(self, inputs):
         distances, now = inputs["distances"], self.changed(inputs)
         moved, total, local = deform(distances, **now, diffeomorphic=self.settings["diffeomorphic"])
-        self.add_loss(ops.mean(self.loss_of_masks(ops.sigmoid(inputs["evidence"]), SHARPNESS * moved)))
+        # Where next to nothing is seen the template is not to shrink to it.
+        seen = ops.sum(nearly_mask(inputs["evidence"]), axis=(1, 2, 3, 4))
+        share = enough_seen(seen, ops.sum(ops.sigmoid(SHARPNESS * ops.max(distances, axis=-1))))
+        self.add_loss(ops.mean(share * self.loss_of_masks(ops.sigmoid(inputs["evidence"]), SHARPNESS * moved)))
         if local is not None:
             length, volume = penalties(local, distances)
             weights = self.settings["local_weight"], self.settings["volume_weight"]
