@@ -1,5 +1,7 @@
 """The error that a user can mend."""
 
+import contextlib
+
 
 class UserError(Exception):
     """Something is wrong with what the user gave: the command line ends with exit code 2.
@@ -24,6 +26,22 @@ class UserError(Exception):
         """
         names = [str(path) for path in paths]
         return [one if any(name in one for name in names) else f"{names[0]}: {one}" for one in self.problems]
+
+
+@contextlib.contextmanager
+def naming(*paths):
+    """Within this context problems name a file.
+
+    Args:
+        *paths: As for `UserError.told_of`.
+
+    Raises:
+        UserError: What was raised within, each line with its file.
+    """
+    try:
+        yield
+    except UserError as error:
+        raise UserError(error.told_of(*paths)) from None
 
 
 def list_problems(problems):

@@ -34,9 +34,7 @@ def nearly_mask(evidence):
     Returns:
         `(batch, i, j, k, 1)`, in [0, 1).
     """
-    # What a diverging training makes of it must not end in the eigenvectors' own error: its loss says so.
-    whole = ops.nan_to_num(ops.cast(ops.max(evidence, axis=-1, keepdims=True), "float32"))
-    return ops.relu(ops.tanh(2.0 * whole))
+    return ops.relu(ops.tanh(2.0 * ops.cast(ops.max(evidence, axis=-1, keepdims=True), "float32")))
 
 
 def enough_seen(mass, volume):
@@ -169,7 +167,7 @@ class PosePredictor(keras.layers.Layer):
         seen = ops.stop_gradient(seen * enough_seen(mass, self.volume)[:, None])
         seen = ops.clip(seen, -0.98, 0.98)
         amount = ops.clip(ops.log((mass[:, None] + 1.0) / (self.volume + 1.0)), -3.0, 3.0)
-        lowest = ops.nan_to_num(ops.cast(lowest, "float32"))
+        lowest = ops.cast(lowest, "float32")
         # The root of 0 has no slope: maps may be constant where all was dropped.
         context = [ops.mean(lowest, axis=(1, 2, 3)), ops.sqrt(ops.var(lowest, axis=(1, 2, 3)) + 1e-6)]
         hidden = self.second(self.first(ops.concatenate([*context, seen, amount], axis=-1)))

@@ -33,11 +33,11 @@ class Template:
         return shape_topologies(structures_of(self.labelled(member), self.labels))
 
     def whole(self):
-        """All structures of the first member together: `(size, size, size)`, the share of each voxel that lies inside.
+        """All structures together: `(size, size, size)`, the share of each voxel that lies inside.
 
-        Poses are of this shape.
+        Of several members the mixture of all alike. Poses are of this shape.
         """
-        inside = np.any([_finer(part) > 0 for part in np.moveaxis(self.distances[0], -1, 0)], axis=0)
+        inside = np.any([_finer(part) > 0 for part in np.moveaxis(self.distances.mean(axis=0), -1, 0)], axis=0)
         size = self.distances.shape[1]
         return inside.reshape(size, 2, size, 2, size, 2).mean(axis=(1, 3, 5))
 
@@ -75,6 +75,20 @@ def shape_topologies(masks):
         Tuple.
     """
     return tuple(topology(part) for part in _parts(masks))
+
+
+def has_shape(mask):
+    """Whether a mask can be part of a template: neither so thin that nothing is left of it once its surface is
+    smoothed, nor all of its cube.
+
+    Args:
+        mask: `(size, size, size, structures)`, bool.
+
+    Returns:
+        Bool.
+    """
+    whole = mask.any(axis=-1)
+    return bool(whole.any() and not whole.all() and np.any(signed_distance(whole) > 0))
 
 
 def subject_template(masks, spacing_mm, labels):
@@ -117,7 +131,7 @@ def mean_template(masks, spacing_mm, labels, members=1, rounds=2, report=None, s
         `Template`.
 
     Raises:
-        ValueError: If there are less shapes than members.
+        ValueError: If there are less shapes, or less that differ, than members.
 
     Reference:
         - Joshi et al., Unbiased diffeomorphic atlas construction, 2004 (mean template); Bertrand, thesis, 2019,
@@ -136,6 +150,8 @@ def mean_template(masks, spacing_mm, labels, members=1, rounds=2, report=None, s
     groups = np.zeros(len(aligned), int)
     if members > 1:
         groups = KMeans(members, n_init=4, random_state=seed).fit_predict(_near_surface(aligned))
+        if len(np.unique(groups)) < members:
+            raise ValueError(f"Expected shapes of {members} kinds. Received: {len(masks)} that are all but alike")
     counts = np.array([[part.sum() for part in _parts(mask)] for mask in masks], float)
     wanted = np.exp(np.mean(np.log(counts[:, -1]))) * counts / counts[:, -1:]
     means = []

@@ -3,7 +3,7 @@
 import dataclasses
 
 import numpy as np
-from scipy.ndimage import label
+from scipy.ndimage import find_objects, label
 from skimage.measure import euler_number
 
 
@@ -47,7 +47,9 @@ def topology(mask):
     """
     if np.ndim(mask) != 3:
         raise ValueError(f"Expected a mask (i, j, k). Received: shape={np.shape(mask)}")
-    mask = np.pad(np.asarray(mask, bool), 1)
+    mask = np.asarray(mask, bool)
+    box = find_objects(mask.view("uint8"))
+    mask = np.pad(mask[box[0]] if box else mask, 1)
     components = int(label(mask, np.ones((3, 3, 3)))[1])
     cavities = int(label(~mask)[1]) - 1
     tunnels = components + cavities - int(euler_number(mask, connectivity=3))

@@ -75,11 +75,13 @@ def read_cases(path):
     rows = csv_rows(path, ("subject", "image", "mask"))
     if not rows:
         raise UserError(f"{path}: the cohort is empty; add a line 'subject,image,mask,population' a volume")
-    unknown = sorted({row.get("population", "source") for row in rows} - set(POPULATIONS))
+    populations = [row.get("population", "source") or "" for row in rows]
+    unknown = sorted(set(populations) - set(POPULATIONS))
     list_problems([f"{path}: population '{one}' is unknown; write source or target" for one in unknown])
     base = path.parent
     return [
-        Case(row["subject"], base / row["image"], base / row["mask"], row.get("population", "source")) for row in rows
+        Case(row["subject"], base / row["image"], base / row["mask"], population)
+        for row, population in zip(rows, populations, strict=True)
     ]
 
 
@@ -156,6 +158,25 @@ def load_cases(cases, size, spacing_mm, structures=None):
         return CubeCase(case, grid, cube, np.stack(parts, axis=-1))
 
     return read_all(cases, read, lambda case: [case.image, case.mask])
+
+
+def stand_ins(data):
+    """Noise in the place of the training volumes that a config would simulate: for a dry run to measure with.
+
+    Args:
+        data: `CubeDataConfig` with a phantom.
+
+    Returns:
+        List of `CubeCase`, as many of each population as would be trained on.
+    """
+    image = np.random.default_rng(0).random((data.size,) * 3).astype("float16")
+    mask = np.stack([image > 0.5] * len(data.labels or [1]), axis=-1)
+    totals = {"source": data.phantom.adults, "target": data.phantom.children}
+    return [
+        CubeCase(Case(f"{population}-{index}", Path(), Path(), population), None, image, mask)
+        for population, total in totals.items()
+        for index in range(data.split.counts(total)["train"] if total else 0)
+    ]
 
 
 def read_mask(case, image, structures=None):

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from app.data.cohort import csv_rows
+from app.data.volumes import check_three_axes
 from app.errors import UserError, list_problems
 
 
@@ -74,8 +75,9 @@ def check_points(path, points, volume, near_mm):
         near_mm: Within this distance two points cannot be told apart.
 
     Raises:
-        UserError: Listing every point that is wrong.
+        UserError: Listing every point that is wrong; if the volume is not 3D.
     """
+    check_three_axes(volume)
     voxels = np.linalg.solve(volume.affine[:3, :3], (points.places - volume.affine[:3, 3]).T).T
     outside = np.any((voxels < -0.5) | (voxels > np.array(volume.array.shape[:3]) - 0.5), axis=1)
     problems = [
@@ -87,8 +89,8 @@ def check_points(path, points, volume, near_mm):
             distance = np.linalg.norm(points.places[index] - points.places[other])
             if distance < near_mm and _contradict(points, index, other):
                 problems.append(
-                    f"{path}, lines {other + 2} and {index + 2}: they contradict each other, {distance:.1f} mm apart "
-                    f"where the network sees {near_mm:g} mm; remove one"
+                    f"{path}, lines {other + 2} and {index + 2}: they contradict each other, {distance:.1f} mm apart, "
+                    f"and what is nearer than {near_mm:g} mm cannot be told apart; remove one"
                 )
     list_problems(problems)
 

@@ -3,6 +3,7 @@
 from app.config import config_text
 from app.data.mask_cohort import read_mask
 from app.data.volumes import read_volume
+from app.errors import naming
 from app.files import write_csv, write_json
 from app.progress import progress
 from app.reporting.html import Report
@@ -84,10 +85,14 @@ def measure(segment, cases, labels=None):
 
     Returns:
         List of dicts, see `case_row`.
+
+    Raises:
+        UserError: If a file has been damaged since the training.
     """
     rows = []
     for case in progress(cases, "evaluating"):
-        image, truth, found = _segmented(segment, case, labels)
+        with naming(case.image, case.mask):
+            image, truth, found = _segmented(segment, case, labels)
         rows.append(case_row(case, found.mask, truth, image.affine))
     return rows
 

@@ -7,6 +7,7 @@ import numpy as np
 from app.config import config_text
 from app.data.mask_cohort import read_mask
 from app.data.volumes import read_volume
+from app.errors import naming
 from app.files import write_csv, write_json
 from app.progress import progress
 from app.reporting.figures import new_figure
@@ -20,7 +21,7 @@ POSE = (
 )  # fmt: skip
 
 
-def write_report(config, folder, contract, weights, segment, test, poses, history):
+def write_report(config, folder, contract, weights, segment, test, poses, history, faults=()):
     """Measure the test volumes; write `metrics.json`, `volumes.csv`, figures and `report.html`.
 
     Args:
@@ -32,12 +33,13 @@ def write_report(config, folder, contract, weights, segment, test, poses, histor
         test: List of `Case`.
         poses: Dict from population to `(volumes, 9)`: of the training volumes; empty without poses.
         history: List of dicts, one an epoch.
+        faults: Lines: what is wrong with the template itself.
 
     Returns:
         Path of the report, and a list of lines: which masks broke what is guaranteed.
     """
     rows = measure(segment, test, contract, config.structures)
-    summary, broken = summarise_template(rows), broken_guarantees(rows, contract)
+    summary, broken = summarise_template(rows), [*faults, *broken_guarantees(rows, contract)]
     content = {
         "simulated_training": contract.simulated, "transform": contract.transform, "weights": weights, **summary,
         "template": [str(one) for one in contract.topologies], "guarantees_broken": broken,
@@ -111,14 +113,18 @@ def measure(segment, cases, contract, structures=None):
     Returns:
         List of dicts: as `kidney_metrics.case_row`, means over the structures; and `topology`, whether it is the
         template's, `folding_voxels`, `local_share`, `seconds`, the pose.
+
+    Raises:
+        UserError: If a file has been damaged since the training.
     """
     rows = []
     for case in progress(cases, "evaluating"):
-        image = read_volume(case.image)
-        truth = read_mask(case, image, structures)
-        began = time.perf_counter()
-        found = segment(image)
-        seconds = time.perf_counter() - began
+        with naming(case.image, case.mask):
+            image = read_volume(case.image)
+            truth = read_mask(case, image, structures)
+            began = time.perf_counter()
+            found = segment(image)
+            seconds = time.perf_counter() - began
         each = [
             case_row(case, found.mask == label, truth[..., index], image.affine, min(4.0, contract.spacing_mm))
             for index, label in enumerate(contract.labels)

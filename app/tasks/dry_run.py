@@ -41,24 +41,48 @@ def describe(config, hyper, subjects, parts, summary, data, uses_labels):
     model.compile(optimizer(training, training.steps))
     cache = SubjectCache(data, summary.shape, summary.structures)
     pairs = training_pairs(config, parts, cache, hyper, uses_labels)
+    a_step, peak = _measured(model, pairs)
+    values = config.evaluation.values ** len(hyper)
+    cached = min(data.cache_gib, len(subjects) * _bytes(summary) / 2**30)
+    print(f"network: {model.count_params():,} parameters, generator {config.network.generator}")
+    print(f"memory: {peak + cached:.1f} GiB ({peak:.1f} GiB measured, {cached:.1f} GiB of images kept)")
+    print(
+        f"{_time(training.epochs, training.steps, a_step)}, then {values} hyper-parameter values on "
+        f"2 x {data.pairs} pairs"
+    )
+    print("dry run: nothing was written")
+
+
+def tell_cost(model, batches, epochs):
+    """Print parameters, memory and time of a training, the latter two measured; the last lines of a dry run.
+
+    Args:
+        model: Keras model, compiled. It is changed by the steps that are measured.
+        batches: `PyDataset` of its training.
+        epochs: How many.
+    """
+    a_step, peak = _measured(model, batches)
+    print(f"network: {model.count_params():,} parameters")
+    print(f"memory: {peak:.1f} GiB measured")
+    print(_time(epochs, len(batches), a_step))
+    print("dry run: nothing was written")
+
+
+def _measured(model, batches):
+    """Seconds a step, and GiB that this process took at most."""
     seconds = []
     for step in range(MEASURED_STEPS + 1):
-        x, y = (*pairs[step], None)[:2]
+        x, y = (*batches[step % len(batches)], None)[:2]
         started = time.perf_counter()
         model.train_on_batch(x, y)
         seconds.append(time.perf_counter() - started)
-    a_step = min(seconds[1:])
-    total = training.epochs * training.steps * a_step
-    values = config.evaluation.values ** len(hyper)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    cached = min(data.cache_gib, len(subjects) * _bytes(summary) / 2**30)
-    print(f"network: {model.count_params():,} parameters, generator {config.network.generator}")
-    print(f"memory: {peak / 2**30 + cached:.1f} GiB ({peak / 2**30:.1f} GiB measured, {cached:.1f} GiB of images kept)")
-    print(
-        f"time: {training.epochs} epochs of {training.steps} steps, {a_step:.2f} s a step: about "
-        f"{total / 60:.0f} min of training, then {values} hyper-parameter values on 2 x {data.pairs} pairs"
-    )
-    print("dry run: nothing was written")
+    return min(seconds[1:]), peak / 2**30
+
+
+def _time(epochs, steps, a_step):
+    total = epochs * steps * a_step
+    return f"time: {epochs} epochs of {steps} steps, {a_step:.2f} s a step: about {total / 60:.0f} min of training"
 
 
 def _shapes(summary):

@@ -6,7 +6,7 @@ import numpy as np
 
 from app.config import config_text
 from app.data.cohort import csv_rows
-from app.data.mask_cohort import cohort_path, load_cases, read_cases, split_cases, split_rows
+from app.data.mask_cohort import cohort_path, load_cases, read_cases, split_cases, split_rows, stand_ins
 from app.errors import UserError
 from app.files import write_csv
 from app.quiet import import_keras
@@ -214,18 +214,23 @@ def _export(folder, to, dry_run):
 def _describe(config, source):
     import_keras()
 
-    from app.tuning.model_size import model_size
-    from nets.segmentation_unet import SegmentationUNet
+    from app.data.cube_batches import CubeBatches
+    from app.tasks.dry_run import tell_cost
+    from app.tasks.kidney_model import build, compile_model
 
     if config.data.phantom is None:
         parts = _parts(config, None)
         _check_source(config, parts)
         loaded = _loaded(config, parts)
         print(", ".join(f"{name}: {len(found)} volumes" for name, found in loaded.items()))
-    print(config_text(config))
-    if config.source is None:
-        weights, _ = model_size(lambda: SegmentationUNet(**config.network.model_dump()))
-        print(f"network: {weights:,} weights")
+        train = loaded["train"]
     else:
-        print(f"source: {source.count_params():,} weights")
-    print("dry run: nothing was written")
+        wanted = TRAINED_ON.get(config.strategy, ("target",))
+        train = [one for one in stand_ins(config.data) if one.case.population in wanted]
+    print(config_text(config))
+    if source is not None:  # what an adapted network begins with is searched, which takes as long as some epochs
+        return print(f"source: {source.count_params():,} weights\ndry run: nothing was written")
+    batches = CubeBatches(train, config.training.batch_size, config.seed, config.augmentation)
+    model = build(config, None, train)
+    compile_model(config, model, len(batches))
+    tell_cost(model, batches, config.training.epochs)

@@ -1,7 +1,7 @@
 """Config of the task `kidney`."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pydantic
 
@@ -17,7 +17,7 @@ class CubeDataConfig(Config):
     phantom: KidneysConfig | None = None
     size: int = pydantic.Field(80, ge=16, multiple_of=8)
     spacing_mm: float = pydantic.Field(4.0, gt=0)
-    labels: list[pydantic.PositiveInt] | None = None
+    labels: list[Annotated[int, pydantic.Field(gt=0, le=65535)]] | None = None
     split: SplitConfig = SplitConfig(train=0.8, validate=0.0, test=0.2)
 
     @pydantic.model_validator(mode="after")

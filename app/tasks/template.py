@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 
 from app.config import config_text
-from app.data.mask_cohort import cohort_path, load_cases, read_cases, split_cases, split_rows
+from app.data.mask_cohort import cohort_path, load_cases, read_cases, split_cases, split_rows, stand_ins
 from app.data.template_file import read_template, write_template
 from app.errors import UserError, list_problems
 from app.files import write_csv
-from app.progress import progress
 from app.quiet import import_keras
 from app.tasks.template_config import TemplateConfig
+from app.tasks.template_shape import faults, find_template
 from app.training.run_folder import RunFolder, log
 from app.training.split_file import SPLIT, check_split
 
@@ -56,7 +56,8 @@ def run(config, dry_run=False, action="train", inputs=(), to=None, points=None):
     check_split(folder, rows)
     loaded = _loaded(config, parts, ("train", "validate", "test"))  # what is wrong with the test is said now
     kept = folder.path / TEMPLATE
-    template = None if kept.is_file() else _template(config, loaded["train"])
+    begun = kept.is_file() and (folder.path / "config.yaml").is_file()  # else it is another's, and not checked
+    template = None if begun else find_template(config, loaded["train"])
     folder.open(config)
     write_csv(folder.path / SPLIT, rows)
     if template is not None:
@@ -86,85 +87,6 @@ def _loaded(config, parts, names):
     return {name: [by_case[one] for one in parts[name]] for name in names}
 
 
-def _template(config, train):
-    """Read, or built from some training volumes; refused where it has several parts that nobody allowed."""
-    shape, data = config.template, config.data
-    labels = tuple(data.labels or (1,))
-    if shape.file is not None:
-        template = read_template(shape.file, data.size, data.spacing_mm)
-        if template.labels != labels:
-            raise UserError(
-                f"{shape.file}: has the labels {', '.join(map(str, template.labels))}, the config has "
-                f"{', '.join(map(str, labels))}; set data.labels to the template's, or build it anew"
-            )
-        named = str(shape.file)
-    elif shape.kind == "mask":
-        template, named = _from_mask(config, labels), str(shape.mask)
-    else:
-        template, named = _from_cohort(config, train, labels)
-    if not shape.allow_parts:
-        for member in range(len(template.distances)):
-            for value, found in zip(labels, template.topologies(member), strict=False):
-                _whole(found, value, named)
-    return template
-
-
-def _whole(found, value, named):
-    if (found.components, found.tunnels, found.cavities) != (1, 0, 0):
-        raise UserError(
-            f"{named}: as a template label {value} has {found}, and every mask would have them; correct it, choose "
-            "another template.kind, or allow it with template.allow_parts=true"
-        )
-
-
-def _from_cohort(config, train, labels):
-    from segmentation.template import mean_template, subject_template
-
-    shape, spacing = config.template, config.data.spacing_mm
-    order = np.random.default_rng(config.seed).permutation(len(train))[: shape.subjects]
-    masks = [train[index].mask for index in sorted(order)]
-    if shape.kind == "subject":
-        template, chosen = subject_template(masks, spacing, labels)
-        return template, str(train[sorted(order)[chosen]].case.mask)
-    members = shape.members if shape.kind == "bank" else 1
-    if len(masks) < members:
-        raise UserError(f"template.members: {members} templates from {len(masks)} masks; lower it or add subjects")
-
-    def shown(shapes):
-        return progress(shapes, "aligning shapes")
-
-    template = mean_template(masks, spacing, labels, members, report=shown, seed=config.seed)
-    return template, f"the mean of {len(masks)} masks"
-
-
-def _from_mask(config, labels):
-    from app.data.cube import cube_grid, to_cube
-    from app.data.volumes import Volume, check_three_axes, read_volume
-    from segmentation.template import subject_template
-    from segmentation.topology import topology
-
-    path, data = config.template.mask, config.data
-    volume = read_volume(path)
-    try:
-        check_three_axes(volume)
-    except UserError as error:
-        raise UserError(error.told_of(path)) from None
-    parts = [np.isin(volume.array, [one]) for one in labels]
-    for value, part in zip(labels, parts, strict=True):
-        if not part.any():
-            raise UserError(f"{path}: nothing has the label {value}; an empty mask is no template")
-        if not config.template.allow_parts:
-            _whole(topology(part), value, path)
-    try:
-        grid = cube_grid(Volume(np.any(parts, axis=0).astype("uint8"), volume.affine), data.size, data.spacing_mm)
-    except UserError as error:
-        raise UserError(error.told_of(path)) from None
-    cubes = [to_cube(Volume(part.astype("float32"), volume.affine), grid) > 0.5 for part in parts]
-    if not all(cube.sum() > 8 for cube in cubes):
-        raise UserError(f"{path}: smaller than two voxels of {data.spacing_mm:g} mm; lower data.spacing_mm")
-    return subject_template([np.stack(cubes, axis=-1)], data.spacing_mm, labels)[0]
-
-
 def _build(config, to, dry_run):
     if config.template.file is not None:
         raise UserError("template.file: names a template that is built already; remove the key to build one")
@@ -174,7 +96,7 @@ def _build(config, to, dry_run):
             return print(f"would simulate a cohort and build a template into {to}; nothing was written")
         parts = _parts(config, config.output / "phantoms")
         train = _loaded(config, parts, ("train",))["train"]
-    template = _template(config, train)
+    template = find_template(config, train)
     if dry_run:
         return print(f"would write a template of {template.topologies()[0]} into {to}; nothing was written")
     write_template(to / TEMPLATE, template)
@@ -225,7 +147,8 @@ def _train_and_report(config, folder, template, loaded, test):
     segment = Segmenter(model, contract, config.refinement_steps, config.largest_component)
     weights = sum(int(np.prod(one.shape)) for one in model.trainable_weights)
     poses = poses_of(model, loaded["train"])
-    path, broken = write_report(config, folder, contract, weights, segment, test, poses, history)
+    own = faults(template, config, folder.path / TEMPLATE)  # a learned one is another than that which was let through
+    path, broken = write_report(config, folder, contract, weights, segment, test, poses, history, own)
     log(f"report: {path}")
     list_problems([f"{path}: {one}" for one in broken])
 
@@ -268,18 +191,30 @@ def _export(folder, to, dry_run):
 def _describe(config):
     import_keras()
 
-    from app.tuning.model_size import model_size
-    from nets.segmentation_unet import SegmentationUNet
+    from app.data.cube_batches import CubeBatches
+    from app.tasks.dry_run import tell_cost
+    from app.tasks.template_model import build, compile_model, losses
+    from segmentation.template import Template
 
-    if config.data.phantom is None:
-        parts = _parts(config, None)
-        loaded = _loaded(config, parts, ("train", "validate", "test"))
+    data, template = config.data, None
+    if data.phantom is None:
+        loaded = _loaded(config, _parts(config, None), ("train", "validate", "test"))
         print(", ".join(f"{name}: {len(found)} volumes" for name, found in loaded.items()))
-        print(f"template: {_template(config, loaded['train']).topologies()[0]}")
-    elif config.template.file is not None or config.template.kind == "mask":
-        print(f"template: {_template(config, []).topologies()[0]}")
+        train = loaded["train"]
+        template = find_template(config, train)
+    else:
+        train = stand_ins(data)
+        if config.template.file is not None or config.template.kind == "mask":
+            template = find_template(config, [])
+    if template is not None:
+        print(f"template: {template.topologies()[0]}")
+    else:  # it costs as much as one that will be built
+        members = config.template.members if config.template.kind == "bank" else 1
+        labels = tuple(data.labels or (1,))
+        template = Template(np.ones((members, *[data.size] * 3, len(labels)), "float32"), data.spacing_mm, labels)
     print(config_text(config))
-    settings = config.network.model_dump(include={"filters", "dropout", "batch_normalisation"})
-    weights, _ = model_size(lambda: SegmentationUNet(**settings, structures=len(config.data.labels or [1])))
-    print(f"U-Net: {weights:,} weights")
-    print("dry run: nothing was written")
+    compared = losses(config, template)
+    batches = CubeBatches(train, config.training.batch_size, config.seed, config.augmentation, 0, tuple(compared))
+    model = build(config, template)
+    compile_model(config, model, compared, len(batches))
+    tell_cost(model, batches, config.training.epochs)

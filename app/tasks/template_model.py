@@ -13,6 +13,7 @@ from nets.losses.dice import SegmentationLoss
 from nets.segmentation_unet import SegmentationUNet
 from segmentation.deform import deform
 from segmentation.folding import folding_voxels
+from segmentation.pose import enough_seen, nearly_mask
 from segmentation.pose_loss import PoseLoss
 from segmentation.refine import Refinement, on_side
 from segmentation.template import labelled, shape_topologies, structures_of
@@ -28,7 +29,7 @@ class TemplateSegmentation:
     Args:
         mask: Labels on the volume's grid, uint16.
         distances: On the volume's grid, `(i, j, k, structures)`: positive inside, in voxels of the cube, structures
-            that touch share one face; of a U-Net logits.
+            that touch share one face; of a U-Net logits, positive where the mask is.
         topologies: Of the mask's structures and, of several, of all together.
         right: Whether these are the template's.
         reached: Where each voxel of the volume's grid lies in the template, `(i, j, k, 3)`, in its voxels; None of a
@@ -39,6 +40,7 @@ class TemplateSegmentation:
         local_share: How much of the local field was kept: 1, or less where all of it would have folded or broken the
             topology.
         points_met: Of a user's points, how many; None without points.
+        seen: How far what the network itself sees led the template, see `segmentation.pose.enough_seen`.
         template: Distances of what was deformed, `(size, size, size, structures)`; None of a U-Net.
     """
 
@@ -52,6 +54,7 @@ class TemplateSegmentation:
     shares: np.ndarray | None
     local_share: float
     points_met: int | None
+    seen: float
     template: np.ndarray | None
 
 
@@ -193,9 +196,11 @@ class Segmenter:
             mask = labelled(logits, contract.labels)
             if self.largest_component:
                 mask = _largest(mask, contract.labels)
-            shapes = shape_topologies(structures_of(mask, contract.labels))
+            own = structures_of(mask, contract.labels)
+            logits = np.where(own, logits, np.minimum(logits, -1e-3))  # where another is deeper, or left out
+            shapes = shape_topologies(own)
             right = shapes == contract.topologies
-            return TemplateSegmentation(mask, logits, shapes, right, None, None, None, None, 1.0, None, None)
+            return TemplateSegmentation(mask, logits, shapes, right, None, None, None, None, 1.0, None, 1.0, None)
         distances = self._template(found["shares"])
         wanted = (None, None) if points is None else _on_cube(points, grid, len(contract.labels))
         if points is not None or self.refinement_steps:
@@ -227,8 +232,10 @@ class Segmenter:
             sides = keras.ops.convert_to_numpy(on_side(_read(template, places + moves), signs))
             met = int(np.sum(np.all((sides >= 0) | (signs == 0), axis=-1)))
         right, apart = shapes == self.contract.topologies, keras.ops.convert_to_numpy(on_side(read, np.ones(1)))
+        evidence = keras.ops.convert_to_numpy(nearly_mask(found["evidence"]))
+        seen = float(enough_seen(evidence.sum(), np.sum(distances > 0)))
         return TemplateSegmentation(
-            mask, apart, shapes, right, reached, folding, pose, found["shares"][0], share, met, distances[0]
+            mask, apart, shapes, right, reached, folding, pose, found["shares"][0], share, met, seen, distances[0]
         )
 
 

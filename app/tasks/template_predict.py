@@ -53,7 +53,7 @@ def _segment(one, segment, contract, wanted, points, to):
     volume = one.volume()
     path, given = points
     if given is not None:
-        check_points(path, given, volume, contract.spacing_mm)
+        check_points(path, given, volume, contract.spacing_mm / 2)
     found = segment(volume, given)
     write_volume(to / f"{one.name}_mask.nii.gz", Volume(found.mask, volume.affine))
     if found.reached is not None:
@@ -81,6 +81,8 @@ def _segment(one, segment, contract, wanted, points, to):
     flags = list(one.series.flags if one.series else [])
     if not found.mask.any():
         flags.append("nothing was found")
+    if found.seen < 1:
+        flags.append("the network sees next to nothing: the mask is more of the template than of the image")
     if not found.right:
         flags.append("another topology than the template's")
     if found.local_share < 1:

@@ -1,6 +1,7 @@
 """Training with `fit`, checkpointed each epoch and resumed exactly."""
 
 import keras
+import numpy as np
 
 from app.errors import UserError
 from app.training.callbacks import Checkpoint, Progress, SeededDropout, ValidateOverHyper
@@ -63,6 +64,9 @@ def _train(build, pairs, config, folder, measure, compile_model):
     try:
         # Batches are random by themselves; a shuffle by Keras' global generator would not resume.
         model.fit(pairs(done), epochs=config.epochs, initial_epoch=done, shuffle=False, callbacks=callbacks, verbose=0)
+    except Exception:  # what an inverse or eigenvectors say of NaN, before its loss is seen
+        if all(np.isfinite(keras.ops.convert_to_numpy(one)).all() for one in model.trainable_weights):
+            raise
     finally:
         progress.on_train_end()  # Keras does not say it after an error, and the terminal's cursor is hidden
     if len(checkpoint.history) < config.epochs:

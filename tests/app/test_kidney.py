@@ -53,6 +53,16 @@ def config(cohort, tmp_path_factory):
     return write
 
 
+def test_a_dry_run_tells_size_memory_and_time(config, main):
+    """Who has to wait wants to know for how long; simulated volumes are not made for it."""
+    for name, data in (("dry", {}), ("simulated", {"cohort": None, "phantom": {"adults": 12, "children": 8}})):
+        done = main("kidney", "--config", config(name, data=data), "--dry-run")
+        assert done.returncode == 0, done.stderr
+        for word in ("parameters", "GiB measured", "s a step", "nothing was written"):
+            assert word in done.stdout
+        assert not (config.folder / name).exists()
+
+
 @pytest.fixture(scope="module")
 def source(config, main):
     done = main("kidney", "--config", config("source"))

@@ -9,14 +9,18 @@ import SimpleITK
 import yaml
 from scipy.ndimage import zoom
 
-from app.data.mask_cohort import read_cases
+from app.config import load_config
+from app.data.mask_cohort import Case, read_cases
 from app.data.phantoms.kidneys import KidneysConfig, write_kidneys
 from app.data.points import check_points, read_points
 from app.data.surfaces import surface, write_gifti, write_stl
 from app.data.template_file import read_template, template_affine, write_template
 from app.data.volumes import Volume, read_volume, write_volume
 from app.errors import UserError
-from app.reporting.template_report import broken_guarantees, pose_figures
+from app.reporting.template_report import broken_guarantees, measure, pose_figures
+from app.tasks.template_config import TemplateConfig
+from app.tasks.template_model import Segmenter
+from app.tasks.template_shape import faults
 from app.training.template_contract import TemplateContract
 from segmentation.signed_distance import signed_distance
 from segmentation.template import Template, labelled
@@ -172,7 +176,7 @@ def test_a_set_of_brain_structures(data_folder, config, main, tmp_path):
     rows = [f"{name[:12]},{folder / 'images' / name},{folder / 'labels' / name}" for name in names]
     (tmp_path / "cohort.csv").write_text("subject,image,mask\n" + "\n".join(rows) + "\n")
     data = {"cohort": str(tmp_path / "cohort.csv"), "size": 48, "spacing_mm": 4.0, "labels": labels}
-    path = config("brain", data=data, template={"allow_parts": True})
+    path = config("brain", data=data)
     built = main("template", "build", "--config", path, "--to", tmp_path / "built")
     assert built.returncode == 0, built.stderr
     template = read_template(tmp_path / "built" / "template.nii.gz", 48, 4.0)
@@ -190,7 +194,10 @@ def test_a_set_of_brain_structures(data_folder, config, main, tmp_path):
 def test_a_bank_without_pose(config, cohort, main, tmp_path):
     """What was deformed must be there to be looked at, and points be obeyed where there is a local field alone."""
     path = config("bank", template={"kind": "bank", "members": 2}, network={"transform": "local"}, surface="stl")
-    assert main("template", "--config", path, "--dry-run").returncode == 0
+    done = main("template", "--config", path, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    for word in ("train: 8 volumes", "parameters", "GiB measured", "s a step"):
+        assert word in done.stdout
     done = main("template", "--config", path)
     assert done.returncode == 0, done.stderr
     image = cohort.parent / "image" / "kidney-child-001.nii.gz"
@@ -236,18 +243,22 @@ def _bad_template(kind, folder):
         mask[15:18, 15:18, 15:18] = 1
     if kind == "empty":
         mask[:] = 0
+    if kind == "thin":
+        mask[:] = 0
+        mask[4:16, 8:10, 8] = 1
     if kind == "too large":
         mask[:] = 1
     spacing = 20.0 if kind == "too large" else 7.0
     write_volume(folder / "mask.nii.gz", Volume(mask, np.diag([spacing] * 3 + [1.0])))
     said = {
         "two parts": "2 parts, 0 tunnels, 0 cavities", "empty": "an empty mask is no template", "too large": "the cube",
+        "thin": "too thin for a template in voxels of 14 mm",
         "missing": "no such image file",
     }[kind]  # fmt: skip
     return folder / ("none.nii.gz" if kind == "missing" else "mask.nii.gz"), said
 
 
-@pytest.mark.parametrize("kind", ["two parts", "empty", "too large", "missing"])
+@pytest.mark.parametrize("kind", ["two parts", "empty", "thin", "too large", "missing"])
 def test_bad_templates_are_told(kind, config, main, tmp_path):
     """What is wrong with a template is wrong with every mask that is made of it."""
     path, said = _bad_template(kind, tmp_path)
@@ -262,6 +273,60 @@ def test_bad_templates_are_told(kind, config, main, tmp_path):
         assert done.returncode == 0, done.stderr
 
 
+def test_a_template_that_came_from_elsewhere_is_checked(config, main):
+    """One that lies in the output folder before the run has begun would be taken without a look."""
+    path = config("stale", template={"file": "none.nii.gz"})
+    write_template(config.folder / "stale" / "template.nii.gz", Template(np.ones((1, 16, 16, 16, 2)), 14.0, (1, 2)))
+    done = main("template", "--config", path)
+    assert done.returncode == 2, done.stdout
+    assert "none.nii.gz: no template that can be read" in done.stderr
+
+
+def test_a_learned_template_that_fell_apart_is_told(config):
+    """Masks are compared with the template: one of two parts would be kept, and called right."""
+    settings = load_config(TemplateConfig, config("learned", template={"kind": "learned"}))
+    both = np.maximum(signed_distance(ellipsoid(24, (3,) * 3, centre=(6, 0, 0))),
+                      signed_distance(ellipsoid(24, (3,) * 3, centre=(-6, 0, 0))))  # fmt: skip
+    template = Template(both[None, ..., None], 4.0, (1,))
+    assert "t.nii.gz: as a template label 1 has 2 parts" in faults(template, settings, "t.nii.gz")[0]
+    allowed = load_config(TemplateConfig, config("allowed", template={"kind": "learned", "allow_parts": True}))
+    assert faults(template, allowed, "t.nii.gz") == []
+
+
+def test_a_training_that_diverges_says_so(config, main):
+    """NaN in the evidence must not end in an error about eigenvectors."""
+    path = config("diverging", training={"learning_rate": 1e30})
+    done = main("template", "--config", path)
+    assert done.returncode == 2, done.stderr
+    assert "the loss became NaN" in done.stderr
+
+
+def test_a_unets_surface_is_that_of_its_mask():
+    """A stray patch that the mask leaves out would come back in the surface."""
+
+    class TwoBalls:
+        def predict_on_batch(self, inputs):
+            balls = ellipsoid(16, (4,) * 3, centre=(3, 0, 0)) | ellipsoid(16, (2,) * 3, centre=(-5, 0, 0))
+            return np.where(balls, 5.0, -5.0)[None, ..., None].astype("float32")
+
+    contract = TemplateContract(16, 4.0, (1,), "none", True, (Topology(1, 0, 0),), False)
+    volume = Volume(np.random.default_rng(0).random((16,) * 3), np.diag([4.0, 4.0, 4.0, 1.0]))
+    for largest in (False, True):
+        found = Segmenter(TwoBalls(), contract, largest_component=largest)(volume)
+        assert np.array_equal(found.distances[..., 0] > 0, found.mask == 1)
+        assert found.topologies[0].components == 2 - largest
+
+
+def test_a_damaged_volume_is_named(tmp_path):
+    """In a cohort of hundreds 'a voxel is NaN' says nothing."""
+    write_volume(tmp_path / "bad.nii.gz", Volume(np.full((8, 8, 8), np.nan, "float32"), np.eye(4)))
+    write_volume(tmp_path / "mask.nii.gz", Volume(np.ones((8, 8, 8), "uint8"), np.eye(4)))
+    case = Case("a", tmp_path / "bad.nii.gz", tmp_path / "mask.nii.gz", "source")
+    contract = TemplateContract(16, 4.0, (1,), "none", True, (Topology(1, 0, 0),), False)
+    with pytest.raises(UserError, match="bad.nii.gz: 512 voxels are NaN"):
+        measure(None, [case], contract)
+
+
 def test_points_that_cannot_be_are_told(tmp_path):
     """A point outside, or two that contradict each other, would be obeyed in silence or not at all."""
     volume = Volume(np.ones((10, 10, 10)), np.diag([2.0, 2.0, 2.0, 1.0]))
@@ -270,6 +335,8 @@ def test_points_that_cannot_be_are_told(tmp_path):
     assert points.structures.tolist() == [1, -1, 0]
     with pytest.raises(UserError) as error:
         check_points("p.csv", points, volume, 2.0)
+    with pytest.raises(UserError, match="2-dimensional image"):
+        check_points("p.csv", points, Volume(np.ones((10, 10)), np.eye(4)), 2.0)
     assert "line 4: the point lies outside" in error.value.problems[0]
     assert "lines 2 and 3: they contradict each other, 0.5 mm apart" in error.value.problems[1]
     (tmp_path / "q.csv").write_text("x,y,z,inside,label\nhere,4,4,1,1\n4,4,4,yes,1\n4,4,4,1,5\n4,4,4,1,\n")
@@ -338,3 +405,6 @@ def test_cohorts_may_lack_populations(tmp_path):
     """One population is the usual case."""
     (tmp_path / "c.csv").write_text("subject,image,mask\na,b.nii,c.nii\n")
     assert read_cases(tmp_path / "c.csv")[0].population == "source"
+    (tmp_path / "c.csv").write_text("subject,image,mask,population\na,b.nii,c.nii\nd,e.nii,f.nii,adults\n")
+    with pytest.raises(UserError, match="population '' is unknown.*\n.*population 'adults' is unknown"):
+        read_cases(tmp_path / "c.csv")

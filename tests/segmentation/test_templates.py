@@ -7,7 +7,15 @@ from scipy.spatial.transform import Rotation
 
 from segmentation.align import moments, similarity
 from segmentation.signed_distance import signed_distance
-from segmentation.template import labelled, mean_template, shape_topologies, structures_of, subject_template
+from segmentation.template import (
+    Template,
+    has_shape,
+    labelled,
+    mean_template,
+    shape_topologies,
+    structures_of,
+    subject_template,
+)
 from segmentation.topology import Topology, topology
 from tests.segmentation.shapes import dice, ellipsoid, grid, pear
 
@@ -110,6 +118,27 @@ def test_groups_of_shapes_have_means_of_their_own():
     assert min(ratios) < 1.3
     with pytest.raises(ValueError, match="at least as many shapes"):
         mean_template(long, 1.0, (1,), members=4)
+    with pytest.raises(ValueError, match="all but alike"):
+        mean_template([long[0]] * 4, 1.0, (1,), members=3)
+
+
+def test_a_bank_is_posed_as_all_its_members_mixed():
+    """Poses are of the shape that is deformed at the start, not of whichever member is the first."""
+    long, flat = (signed_distance(ellipsoid(24, radii))[None, ..., None] for radii in ((9, 4, 4), (5, 5, 3)))
+    both = Template(np.concatenate([long, flat]), 1.0, (1,)).whole()
+    assert np.array_equal(both, Template(np.concatenate([flat, long]), 1.0, (1,)).whole())
+    assert Template(flat, 1.0, (1,)).whole().sum() < both.sum() < Template(long, 1.0, (1,)).whole().sum()
+
+
+@pytest.mark.parametrize(
+    ("shape", "can_be"), [((3, 3, 3), True), ((2, 2, 2), False), ((10, 2, 1), False), ((16, 16, 16), False)], ids=str
+)
+def test_what_can_be_a_template(shape, can_be):
+    """One mask of a voxel or two among thirty ended the building of a template with a division by zero."""
+    mask = np.zeros((16, 16, 16, 1), bool)
+    mask[tuple(slice(0, count) for count in shape)] = True
+    mask = np.roll(mask, (16 - np.array(shape)) // 2, axis=(0, 1, 2))
+    assert has_shape(mask) == can_be
 
 
 def test_the_subject_nearest_to_all_is_taken():
