@@ -10,6 +10,7 @@ from app.data.regions import CLASSES, IGNORED
 from app.errors import list_problems
 from app.files import write_csv
 from app.quiet import import_keras
+from app.tasks.export_trained import export_trained
 from app.tasks.fov_config import FovConfig
 from app.training.run_folder import RunFolder, log
 from app.training.split_file import SPLIT, check_split
@@ -38,7 +39,7 @@ def run(config, dry_run=False, action="train", inputs=(), to=None):
 
         return predict(folder, inputs, Path(to) if to else folder.path / "predictions", dry_run)
     if action == "export":
-        return _export(folder, Path(to) if to else folder.path / "export", dry_run)
+        return export_trained("fov", folder, _served, Path(to) if to else folder.path / "export", dry_run)
     if action == "evaluate":
         return _evaluate(config, folder, Path(to) if to else folder.path / "evaluation", dry_run)
     folder.check(config, FREE_KEYS)
@@ -147,20 +148,11 @@ def _evaluate(config, folder, to, dry_run):
     )
 
 
-def _export(folder, to, dry_run):
-    import_keras()
-
+def _served():
     from app.export.saved_model import export_classifier
     from app.training.fov_contract import FovContract
-    from app.training.train import load_trained
 
-    model, contract = load_trained(folder, FovContract, "fov")
-    if dry_run:
-        return print(f"would write a SavedModel into {to}; nothing was written")
-    path, difference = export_classifier(model, contract, to)
-    print(
-        f"{path}: signature 'classify', slices to probabilities; largest difference in a fresh process {difference:.1e}"
-    )
+    return FovContract, export_classifier, "signature 'classify', slices to probabilities"
 
 
 def trials(config, phantoms):

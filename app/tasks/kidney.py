@@ -10,6 +10,7 @@ from app.data.mask_cohort import cohort_path, load_cases, read_cases, split_case
 from app.errors import UserError
 from app.files import write_csv
 from app.quiet import import_keras
+from app.tasks.export_trained import export_trained
 from app.tasks.kidney_config import KidneyConfig
 from app.training.run_folder import RunFolder, log
 from app.training.split_file import SPLIT, check_split
@@ -40,7 +41,7 @@ def run(config, dry_run=False, action="train", inputs=(), to=None):
         to = Path(to) if to else folder.path / "predictions"
         return predict(folder, inputs, to, config.largest_component, dry_run)
     if action == "export":
-        return _export(folder, Path(to) if to else folder.path / "export", dry_run)
+        return export_trained("kidney", folder, _served, Path(to) if to else folder.path / "export", dry_run)
     if action == "evaluate":
         return _evaluate(config, folder, Path(to) if to else folder.path / "evaluation", dry_run)
     if (action == "transfer") != (config.source is not None):
@@ -195,20 +196,11 @@ def _evaluate(config, folder, to, dry_run):
         print(f"{population}: Dice {found['dice']:.3f} ({found['volumes']} volumes); {to}")
 
 
-def _export(folder, to, dry_run):
-    import_keras()
-
+def _served():
     from app.export.saved_model import export_segmentation
     from app.training.kidney_contract import KidneyContract
-    from app.training.train import load_trained
 
-    model, contract = load_trained(folder, KidneyContract, "kidney")
-    if dry_run:
-        return print(f"would write a SavedModel into {to}; nothing was written")
-    path, difference = export_segmentation(model, contract, to)
-    print(
-        f"{path}: signature 'segment', cubes to probabilities; largest difference in a fresh process {difference:.1e}"
-    )
+    return KidneyContract, export_segmentation, "signature 'segment', cubes to probabilities"
 
 
 def _describe(config, source):

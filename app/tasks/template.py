@@ -10,6 +10,7 @@ from app.data.template_file import read_template, write_template
 from app.errors import UserError, list_problems
 from app.files import write_csv
 from app.quiet import import_keras
+from app.tasks.export_trained import export_trained
 from app.tasks.template_config import TemplateConfig
 from app.tasks.template_shape import faults, find_template
 from app.training.run_folder import RunFolder, log
@@ -43,7 +44,7 @@ def run(config, dry_run=False, action="train", inputs=(), to=None, points=None):
 
         return predict(folder, config, inputs, Path(to) if to else folder.path / "predictions", points, dry_run)
     if action == "export":
-        return _export(folder, Path(to) if to else folder.path / "export", dry_run)
+        return export_trained("template", folder, _served, Path(to) if to else folder.path / "export", dry_run)
     if action == "evaluate":
         return _evaluate(config, folder, Path(to) if to else folder.path / "evaluation", dry_run)
     if action == "build":
@@ -174,18 +175,11 @@ def _evaluate(config, folder, to, dry_run):
     list_problems([f"{to / 'volumes.csv'}: {one}" for one in broken])
 
 
-def _export(folder, to, dry_run):
-    import_keras()
-
+def _served():
     from app.export.saved_model import export_template
     from app.training.template_contract import TemplateContract
-    from app.training.train import load_trained
 
-    model, contract = load_trained(folder, TemplateContract, "template")
-    if dry_run:
-        return print(f"would write a SavedModel into {to}; nothing was written")
-    path, difference = export_template(model, contract, to)
-    print(f"{path}: signature 'segment', cubes to masks; largest difference in a fresh process {difference:.1e}")
+    return TemplateContract, export_template, "signature 'segment', cubes to masks"
 
 
 def _describe(config):

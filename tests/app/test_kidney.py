@@ -12,7 +12,7 @@ from app.data.cube import cube_grid, from_cube, to_cube, unit_range
 from app.data.cube_batches import CubeBatches
 from app.data.mask_cohort import Case, CubeCase
 from app.data.phantoms.kidney_anatomy import FITTED, draw_shape
-from app.data.phantoms.kidneys import KidneyScan, KidneysConfig, write_kidneys
+from app.data.phantoms.kidneys import KidneyScan, KidneysConfig
 from app.data.volumes import Volume, read_volume, write_volume
 from app.errors import UserError
 from app.reporting.kidney_metrics import case_row, paired, summarise
@@ -27,12 +27,6 @@ SMALL = {
     "network": {"filters": [2, 3, 4], "batch_normalisation": True},
     "training": {"epochs": 2, "batch_size": 2, "learning_rate": 1e-2, "validate_every": 1},
 }
-
-
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("kidneys")
-    return write_kidneys(folder, KidneysConfig(adults=8, children=8, detail_mm=7.0))
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from scipy.ndimage import zoom
 
 from app.config import load_config
 from app.data.mask_cohort import Case, read_cases
-from app.data.phantoms.kidneys import KidneysConfig, write_kidneys
 from app.data.points import check_points, read_points
 from app.data.surfaces import surface, write_gifti, write_stl
 from app.data.template_file import read_template, template_affine, write_template
@@ -33,12 +32,6 @@ SMALL = {
     "network": {"filters": [2, 3, 4]},
     "training": {"epochs": 2, "batch_size": 2, "learning_rate": 5e-3, "validate_every": 1},
 }
-
-
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("kidneys")
-    return write_kidneys(folder, KidneysConfig(adults=8, children=8, detail_mm=7.0))
 
 
 @pytest.fixture(scope="module")
