@@ -169,7 +169,7 @@ def test_a_set_of_brain_structures(data_folder, config, main, tmp_path):
     rows = [f"{name[:12]},{folder / 'images' / name},{folder / 'labels' / name}" for name in names]
     (tmp_path / "cohort.csv").write_text("subject,image,mask\n" + "\n".join(rows) + "\n")
     data = {"cohort": str(tmp_path / "cohort.csv"), "size": 48, "spacing_mm": 4.0, "labels": labels}
-    path = config("brain", data=data)
+    path = config("brain", data=data, template={"allow_parts": True})
     built = main("template", "build", "--config", path, "--to", tmp_path / "built")
     assert built.returncode == 0, built.stderr
     template = read_template(tmp_path / "built" / "template.nii.gz", 48, 4.0)
