@@ -27,7 +27,6 @@ ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "runs" / "template_against_unet"
 DATA = Path(os.environ.get("KERASMORPH_DATA", ROOT.parent / "shared" / "data"))
 EPOCHS = 30
-LONGER = 60  # augmentation pays late
 STILL = {"noise": 0.0, "translation_vox": 0.0, "rotation_radians": 0.0, "scaling": 0.0}
 THESIS_NETWORK = {"diffeomorphic": False, "local_weight": 0.0, "volume_weight": 0.0, "pose_weight": 0.0}
 METHODS = {
@@ -67,12 +66,6 @@ def main():
                     )
     if set(options.methods) != set(METHODS):
         return  # the summary is of all
-    for method in ("U-Net", "ours"):
-        for name, applied in {method: {}, **AGAIN[method]}.items():
-            results.measure(
-                f"kidneys / {name}, {LONGER} epochs / 0",
-                lambda method=method, applied=applied: _row("kidneys", method, 0, applied, LONGER),
-            )
     for steps in (0, 20):
         results.measure(f"kidneys / ten points / {steps} steps", lambda steps=steps: _points("kidneys", 0, steps))
     results.measure("a volume of 80^3", _seconds)
@@ -89,7 +82,7 @@ def main():
     _picture(table)
 
 
-def _row(cohort, method, seed, applied, epochs=EPOCHS):
+def _row(cohort, method, seed, applied):
     import keras
 
     from app.config import load_config
@@ -101,7 +94,7 @@ def _row(cohort, method, seed, applied, epochs=EPOCHS):
     from app.training.template_contract import TemplateContract
     from app.training.train import load_trained
 
-    path = _config(cohort, method, seed, epochs)
+    path = _config(cohort, method, seed)
     config = load_config(TemplateConfig, path)
     folder = RunFolder(config.output)
     if not (folder.path / "metrics.json").is_file():
@@ -190,7 +183,7 @@ def _seconds():
     return {"seconds": float(np.median(seconds[1:])), "first_seconds": seconds[0]}
 
 
-def _config(cohort, method, seed, epochs=EPOCHS):
+def _config(cohort, method, seed):
     content = yaml.safe_load((ROOT / "configs" / "template" / "kidney.yaml").read_text())
     content["data"].pop("phantom")
     content.pop("refinement_steps")  # rows of their own
@@ -200,9 +193,9 @@ def _config(cohort, method, seed, epochs=EPOCHS):
         content["augmentation"] = {"translation_vox": 1.0}
     for key, values in METHODS[method].items():
         content[key] = {**content.get(key, {}), **values}
-    name = f"{cohort}-{method.replace(', ', '-').replace(' ', '_')}-{seed}" + (f"-{epochs}" if epochs != EPOCHS else "")
+    name = f"{cohort}-{method.replace(', ', '-').replace(' ', '_')}-{seed}"
     content |= {"output": str(RUNS / name), "seed": seed}
-    content["training"]["epochs"] = epochs
+    content["training"]["epochs"] = EPOCHS
     path = RUNS / f"{name}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(content))
