@@ -149,9 +149,11 @@ def mean_template(masks, spacing_mm, labels, members=1, rounds=2, report=None, s
         mean = _sized(_centred(np.mean(aligned, axis=0)), size)
     groups = np.zeros(len(aligned), int)
     if members > 1:
-        groups = KMeans(members, n_init=4, random_state=seed).fit_predict(_near_surface(aligned))
-        if len(np.unique(groups)) < members:
-            raise ValueError(f"Expected shapes of {members} kinds. Received: {len(masks)} that are all but alike")
+        flat = _near_surface(aligned)
+        kinds = len(np.unique(flat, axis=0))
+        if kinds < members:
+            raise ValueError(f"Expected {members} shapes that differ. Received: {kinds}, of {len(masks)}")
+        groups = KMeans(members, n_init=4, random_state=seed).fit_predict(flat)
     counts = np.array([[part.sum() for part in _parts(mask)] for mask in masks], float)
     wanted = np.exp(np.mean(np.log(counts[:, -1]))) * counts / counts[:, -1:]
     means = []
