@@ -278,8 +278,9 @@ def _picture(table):
             values = [row[f"{part} {population} dice"] for part in ("whole", *CORRUPTIONS)]
             panel.bar(np.arange(4) + 0.12 * offset, values, 0.12, label=name)
         panel.set_xticks(np.arange(4) + 0.36, ("whole", *CORRUPTIONS))
-        panel.set(title=f"{cohort}, {population}", ylabel="Dice", ylim=(0, 1))
-    panels[0][0].legend(fontsize=7)
+        named = {"kidneys": {"source": ", adults", "target": ", children"}}.get(cohort, {}).get(population, "")
+        panel.set(title=cohort + named, ylabel="Dice", ylim=(0, 1))
+    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=7)
     figure.savefig(ROOT / "docs" / "figures" / "template_against_unet.png", dpi=110)
 
 
