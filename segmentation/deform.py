@@ -67,7 +67,7 @@ def penalties(local, distances):
     # Below the floor a straight line, so that a fold has a slope that leads out of it.
     logarithm = ops.log(ops.maximum(determinant, FLOOR)) + ops.minimum(determinant / FLOOR - 1.0, 0.0)
     # A voxel of half the resolution has its middle between eight of the full one.
-    whole = ops.average_pool(ops.max(distances, axis=-1, keepdims=True), 2, data_format="channels_last")
+    whole = ops.average_pool(ops.max(distances, axis=-1, keepdims=True), 2, strides=2, data_format="channels_last")
     near = ops.cast(whole[..., 0] > -2.0, "float32")
     volume = ops.sum(near * logarithm**2, axis=(1, 2, 3)) / (ops.sum(near, axis=(1, 2, 3)) + 1.0)
     return 4.0 * ops.mean(ops.sum(local**2, axis=-1), axis=(1, 2, 3)), volume
