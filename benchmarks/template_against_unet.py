@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "runs" / "template_against_unet"
 DATA = Path(os.environ.get("KERASMORPH_DATA", ROOT.parent / "shared" / "data"))
 EPOCHS = 30
+LONG = {"epochs": 120, "methods": ("U-Net, no augmentation", "U-Net", "ours")}  # kidneys, one seed
 STILL = {"noise": 0.0, "translation_vox": 0.0, "rotation_radians": 0.0, "scaling": 0.0}
 THESIS_NETWORK = {"diffeomorphic": False, "local_weight": 0.0, "volume_weight": 0.0, "pose_weight": 0.0}
 METHODS = {
@@ -40,8 +41,9 @@ AGAIN = {  # what is done to a trained network's answers, without another traini
     "U-Net": {"U-Net, largest part": {"largest_component": True}},
     "ours": {"ours, refined": {"refinement_steps": 20}},
 }
-COHORTS = ("kidneys", "hippocampi")
-CORRUPTIONS = ("shadow", "noise", "slab")
+SPACING_MM = {"kidneys": 8.0, "hippocampi": 2.0}  # of the cubes
+COHORTS = tuple(SPACING_MM)
+CORRUPTIONS = ("shadow", "noise", "slab", "moved")
 THESIS = {"U-Net, no augmentation": (0.81, 0.74), "U-Net": (0.89, 0.82), "local only": (0.85, 0.75),
           "global and local": (0.88, 0.82)}  # fmt: skip
 
@@ -56,16 +58,11 @@ def main():
     for seed in range(options.seeds):
         for cohort in options.cohorts:
             for method in options.methods:
-                names = {method: {}, **AGAIN.get(method, {})}
-                for name, applied in names.items():
-                    results.measure(
-                        f"{cohort} / {name} / {seed}",
-                        lambda cohort=cohort, method=method, seed=seed, applied=applied: _row(
-                            cohort, method, seed, applied
-                        ),
-                    )
+                _measure(results, cohort, method, seed)
     if set(options.methods) != set(METHODS):
         return  # the summary is of all
+    for method in LONG["methods"]:
+        _measure(results, "kidneys", method, 0, LONG["epochs"])
     for steps in (0, 20):
         results.measure(f"kidneys / ten points / {steps} steps", lambda steps=steps: _points("kidneys", 0, steps))
     results.measure("a volume of 80^3", _seconds)
@@ -75,14 +72,25 @@ def main():
                  for name in names}
         for cohort in options.cohorts
     }  # fmt: skip
-    results.write(table=table, thesis=THESIS)
+    long = {
+        name: _mean([results.rows[f"kidneys / {name} / 0 / {LONG['epochs']} epochs"]])
+        for method in LONG["methods"]
+        for name in (method, *AGAIN.get(method, {}))
+    }
+    results.write(table=table, long=long, thesis=THESIS)
     for cohort, rows in table.items():
         for name, row in rows.items():
             print(cohort, "|", name, "|", {key: row[key] for key in row if key.endswith(("dice", "topology"))})
     _picture(table)
 
 
-def _row(cohort, method, seed, applied):
+def _measure(results, cohort, method, seed, epochs=EPOCHS):
+    for name, applied in {method: {}, **AGAIN.get(method, {})}.items():
+        key = f"{cohort} / {name} / {seed}" + (f" / {epochs} epochs" if epochs != EPOCHS else "")
+        results.measure(key, lambda applied=applied: _row(cohort, method, seed, applied, epochs))
+
+
+def _row(cohort, method, seed, applied, epochs):
     import keras
 
     from app.config import load_config
@@ -94,7 +102,7 @@ def _row(cohort, method, seed, applied):
     from app.training.template_contract import TemplateContract
     from app.training.train import load_trained
 
-    path = _config(cohort, method, seed)
+    path = _config(cohort, method, seed, epochs)
     config = load_config(TemplateConfig, path)
     folder = RunFolder(config.output)
     if not (folder.path / "metrics.json").is_file():
@@ -183,19 +191,21 @@ def _seconds():
     return {"seconds": float(np.median(seconds[1:])), "first_seconds": seconds[0]}
 
 
-def _config(cohort, method, seed):
+def _config(cohort, method, seed, epochs=EPOCHS):
     content = yaml.safe_load((ROOT / "configs" / "template" / "kidney.yaml").read_text())
     content["data"].pop("phantom")
     content.pop("refinement_steps")  # rows of their own
+    content["data"]["spacing_mm"] = SPACING_MM[cohort]
     content["data"]["cohort"] = str(_kidneys() if cohort == "kidneys" else _hippocampi())
     if cohort == "hippocampi":
-        content["data"] |= {"spacing_mm": 2.0, "labels": [1, 2]}
+        content["data"]["labels"] = [1, 2]
         content["augmentation"] = {"translation_vox": 1.0}
     for key, values in METHODS[method].items():
         content[key] = {**content.get(key, {}), **values}
     name = f"{cohort}-{method.replace(', ', '-').replace(' ', '_')}-{seed}"
+    name += f"-{epochs}_epochs" if epochs != EPOCHS else ""
     content |= {"output": str(RUNS / name), "seed": seed}
-    content["training"]["epochs"] = EPOCHS
+    content["training"]["epochs"] = epochs
     path = RUNS / f"{name}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(content))
@@ -218,17 +228,30 @@ def _hippocampi():
 
 
 def _corrupted(cohort, case, kind):
-    """The case with a file of its own: a shadowed slab across the structure's longest axis, noise, a missing slab."""
+    """The case with files of its own: a shadowed or missing slab across the structure's longest axis, noise, or moved.
+
+    Moved is by two voxels of the cube, which is put around the middle of what a volume shows: more, black, along its
+    shortest axis.
+    """
     import dataclasses
 
-    path = RUNS / "corrupted" / kind / cohort / f"{case.subject}.nii.gz"
+    folder = RUNS / "corrupted" / kind / cohort
+    path, mask = folder / f"{case.subject}.nii.gz", folder / f"{case.subject}_mask.nii.gz"
     if not path.is_file():
         image, truth = read_volume(case.image), read_volume(case.mask)
         rng = np.random.default_rng([CORRUPTIONS.index(kind), sum(map(ord, case.subject))])
         array = np.asarray(image.array, "float32")
         high, places = np.percentile(array, 99.5), np.argwhere(np.asarray(truth.array) > 0)
         centre, extent = places.mean(axis=0), np.ptp(places, axis=0) + 1
-        if kind == "noise":
+        if kind == "moved":
+            spacing = np.linalg.norm(image.affine[:3, :3], axis=0)
+            axis = int(np.argmin(array.shape * spacing))
+            added = [(0, 0)] * 3
+            added[axis] = (0, round(4 * SPACING_MM[cohort] / spacing[axis]))
+            array = np.pad(array, added)
+            array[(slice(None),) * axis + (-1,)] = 1e-3 * high
+            write_volume(mask, Volume(np.pad(np.asarray(truth.array), added), truth.affine))
+        elif kind == "noise":
             array = np.where(array > 0, np.clip(array + rng.normal(0, 0.25 * high, array.shape), 1e-3 * high, high), 0)
         else:
             axis = int(np.argmax(extent))
@@ -241,7 +264,7 @@ def _corrupted(cohort, case, kind):
             )
             array = np.where(array > 0, np.maximum(array * factor, 1e-3 * high), 0)
         write_volume(path, Volume(array.astype("float32"), image.affine))
-    return dataclasses.replace(case, image=path)
+    return dataclasses.replace(case, image=path, mask=mask if kind == "moved" else case.mask)
 
 
 def _mean(rows):
@@ -276,8 +299,8 @@ def _picture(table):
     for panel, (cohort, population) in zip(panels[0], columns, strict=True):
         for offset, (name, row) in enumerate(table[cohort].items()):
             values = [row[f"{part} {population} dice"] for part in ("whole", *CORRUPTIONS)]
-            panel.bar(np.arange(4) + 0.12 * offset, values, 0.12, label=name)
-        panel.set_xticks(np.arange(4) + 0.36, ("whole", *CORRUPTIONS))
+            panel.bar(np.arange(len(values)) + 0.12 * offset, values, 0.12, label=name)
+        panel.set_xticks(np.arange(len(values)) + 0.36, ("whole", *CORRUPTIONS))
         named = {"kidneys": {"source": ", adults", "target": ", children"}}.get(cohort, {}).get(population, "")
         panel.set(title=cohort + named, ylabel="Dice", ylim=(0, 1))
     figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=7)
