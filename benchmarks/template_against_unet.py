@@ -59,7 +59,7 @@ def main():
         for cohort in options.cohorts:
             for method in options.methods:
                 _measure(results, cohort, method, seed)
-    if set(options.methods) != set(METHODS):
+    if set(options.methods) != set(METHODS) or set(options.cohorts) != set(COHORTS):
         return  # the summary is of all
     for method in LONG["methods"]:
         _measure(results, "kidneys", method, 0, LONG["epochs"])
@@ -153,7 +153,7 @@ def _points(cohort, seed, steps, count=10):
         places = voxels @ image.affine[:3, :3].T + image.affine[:3, 3]
         before = segment(image)
         began = time.perf_counter()
-        after = segment(image, Points(places, inside, np.where(inside, 0, -1)))
+        after = segment(image, Points(places, inside, np.where(inside, 0, -1), tuple(range(count))))
         seconds = time.perf_counter() - began
         dice = [2 * np.sum((one.mask > 0) & truth) / (np.sum(one.mask > 0) + truth.sum()) for one in (before, after)]
         rows.append((after.points_met / count, *dice, seconds, after.right, after.folding == 0))

@@ -1,11 +1,23 @@
 """Shapes brought on top of each other by similarities."""
 
+import itertools
+
 import numpy as np
 from scipy.ndimage import affine_transform
 from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 
 NEAR = 3.0  # voxels from the surface within which distances count
+# Ways to lay three axes on three: permutations with signs, of determinant 1.
+WAYS = np.array(
+    [
+        way
+        for order in itertools.permutations(np.eye(3))
+        for signs in itertools.product((1, -1), repeat=3)
+        if np.linalg.det(way := np.diag(signs) @ order) > 0
+    ],
+    "float32",
+)
 
 
 def moments(mask):

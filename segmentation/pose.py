@@ -1,6 +1,5 @@
 """Pose of a soft shape from its moments, and as a network predicts it."""
 
-import itertools
 import math
 
 import keras
@@ -8,19 +7,9 @@ import numpy as np
 from keras import layers, ops
 
 from nets.ops.moments import soft_moments
-from segmentation.align import moments
+from segmentation.align import WAYS, moments
 
 STRETCH = 4.0  # a stretch by a factor of e counts as a turn of two radians
-# Ways to lay three axes on three: permutations with signs, of determinant 1.
-WAYS = np.array(
-    [
-        way
-        for order in itertools.permutations(np.eye(3))
-        for signs in itertools.product((1, -1), repeat=3)
-        if np.linalg.det(way := np.diag(signs) @ order) > 0
-    ],
-    "float32",
-)
 
 
 def nearly_mask(evidence):

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.ndimage import zoom
 from sklearn.cluster import KMeans
 
-from segmentation.align import moments, principal_axes, resampled, similarity
+from segmentation.align import WAYS, moments, principal_axes, resampled, similarity
 from segmentation.signed_distance import signed_distance
 from segmentation.topology import topology
 
@@ -29,8 +29,12 @@ class Template:
     labels: tuple
 
     def topologies(self, member=0):
-        """`Topology` of each structure of a member, then of all structures together."""
-        return shape_topologies(structures_of(self.labelled(member), self.labels))
+        """`Topology` of each structure of a member, then of all structures together.
+
+        Counted at half a voxel: images are finer than the cube, and read the template between its voxels.
+        """
+        finer = np.stack([_finer(part) for part in np.moveaxis(self.distances[member], -1, 0)], axis=-1)
+        return shape_topologies(structures_of(labelled(finer, self.labels), self.labels))
 
     def whole(self):
         """All structures together: `(size, size, size)`, the share of each voxel that lies inside.
@@ -142,11 +146,13 @@ def mean_template(masks, spacing_mm, labels, members=1, rounds=2, report=None, s
     shapes = [_distances(mask) for mask in masks]
     volumes = [np.sum(_together(one) > 0) for one in shapes]
     size = np.exp(np.mean(np.log(volumes)))
+    counts = np.array([[part.sum() for part in _parts(mask)] for mask in masks], float)
+    wanted = np.exp(np.mean(np.log(counts[:, -1]))) * counts / counts[:, -1:]
     first = shapes[int(np.argmin(np.abs(np.log(np.array(volumes) / size))))]
     mean, aligned = _upright(first), shapes
     for _ in range(rounds):
         aligned = [_aligned(one, mean) for one in (report(shapes) if report else shapes)]
-        mean = _sized(_centred(np.mean(aligned, axis=0)), size)
+        mean = _sized(_centred(_thick(np.mean(aligned, axis=0), wanted.mean(axis=0))), size)
     groups = np.zeros(len(aligned), int)
     if members > 1:
         flat = _near_surface(aligned)
@@ -154,16 +160,19 @@ def mean_template(masks, spacing_mm, labels, members=1, rounds=2, report=None, s
         if kinds < members:
             raise ValueError(f"Expected {members} shapes that differ. Received: {kinds}, of {len(masks)}")
         groups = KMeans(members, n_init=4, random_state=seed).fit_predict(flat)
-    counts = np.array([[part.sum() for part in _parts(mask)] for mask in masks], float)
-    wanted = np.exp(np.mean(np.log(counts[:, -1]))) * counts / counts[:, -1:]
     means = []
     for group in range(members):
         own = np.mean([one for one, chosen in zip(aligned, groups, strict=True) if chosen == group], axis=0)
         voxels = wanted[groups == group].mean(axis=0)
-        joined = _joined(_levelled(_sized(_centred(own), size), voxels))
+        joined = _joined(_levelled(_sized(_centred(_thick(own, voxels)), size), voxels))
         # What lies close together was joined too far.
         means.append(_overlapping(_levelled(joined, voxels[: joined.shape[-1]])))
     return Template(np.stack(means).astype("float32"), spacing_mm, tuple(labels))
+
+
+def _thick(distances, voxels):
+    """Distances, levelled where nothing is inside: the mean of thin shapes that miss each other is empty."""
+    return distances if np.any(_together(distances) > 0) else _levelled(distances, voxels)
 
 
 def _levelled(distances, voxels):
@@ -259,13 +268,8 @@ def _centred(distances):
 def _upright(distances):
     """Turned by as little as lays its principal axes along the cube's."""
     centre, covariance = moments(_together(distances) > 0)
-    axes = principal_axes(covariance)
-    order = np.abs(axes).argmax(axis=0)
-    if len(set(order)) == 3:
-        axes = axes[:, np.argsort(order)]
-        axes = axes * np.sign(np.diag(axes))
-        if np.linalg.det(axes) < 0:  # three signs can only fit if the shape is turned the other way round
-            axes[:, np.abs(np.diag(axes)).argmin()] *= -1
+    ways = principal_axes(covariance) @ WAYS
+    axes = ways[np.trace(ways, axis1=1, axis2=2).argmax()]
     return _moved(distances, _about_centre(axes, centre, distances.shape[:3]))
 
 

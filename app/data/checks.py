@@ -85,7 +85,7 @@ def check_image(path, rank):
     Returns:
         The `Volume`, or None, and the list of problems.
     """
-    from app.data.volumes import read_volume
+    from app.data.volumes import not_finite, read_volume
 
     try:
         volume = read_volume(path)
@@ -98,9 +98,9 @@ def check_image(path, rank):
         ]
     if not np.issubdtype(volume.array.dtype, np.number) or np.iscomplexobj(volume.array):
         return None, [f"{path}: voxels of type {volume.array.dtype}; expected real numbers"]
-    bad = int(volume.array.size - np.count_nonzero(np.isfinite(volume.array)))
-    if bad:
-        return volume, [f"{path}: {bad} voxels are NaN or infinite; replace them, e.g. by 0"]
+    problems = [f"{path}: {one}" for one in not_finite(volume.array)]
+    if problems:
+        return volume, problems
     if volume.array.min() == volume.array.max():
         return volume, [f"{path}: every voxel is {volume.array.min()}; there is nothing to register"]
     return volume, []

@@ -52,9 +52,12 @@ def find_volumes(inputs, task):
         else:
             problems.append(f"{given}: no such file or folder; correct the path")
     names = [one.name for one in found]
-    for index, one in enumerate(found):  # two files of one name must not overwrite each other's results
+    for number, one in enumerate(found):  # two files of one name must not overwrite each other's results
         if names.count(one.name) > 1:
-            one.name = f"{one.name}-{index:03d}"
+            while f"{one.name}-{number:03d}" in names:
+                number += 1
+            one.name = f"{one.name}-{number:03d}"
+            names.append(one.name)
     if not found:
         raise UserError(problems or [f"{', '.join(map(str, inputs))}: no image file and no DICOM series there"])
     return found, problems

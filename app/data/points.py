@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from app.data.cohort import csv_rows
+from app.data.cohort import numbered_rows
 from app.data.volumes import check_three_axes
 from app.errors import UserError, list_problems
 
@@ -17,11 +17,13 @@ class Points:
         places: `(n, 3)`, RAS millimetres.
         inside: `(n,)`, bool.
         structures: `(n,)`: index of the structure that it must be inside or outside of; -1, outside only, for all.
+        names: What each is called in messages.
     """
 
     places: np.ndarray
     inside: np.ndarray
     structures: np.ndarray
+    names: tuple
 
 
 def read_points(path, labels):
@@ -37,39 +39,40 @@ def read_points(path, labels):
     Raises:
         UserError: If the file is missing or empty, or a line is wrong.
     """
-    rows = csv_rows(path, ("x", "y", "z", "inside"))
+    rows = numbered_rows(path, ("x", "y", "z", "inside"))
     if not rows:
         raise UserError(f"{path}: no points; add a line 'x,y,z,inside' a point")
-    problems, places, inside, structures = [], [], [], []
-    for number, row in enumerate(rows, 2):
+    problems, places, inside, structures, names = [], [], [], [], []
+    for number, row in rows:
+        name = f"{path}, line {number}"
+        names.append(name)
         try:
             place = [float(row[name]) for name in ("x", "y", "z")]
         except (TypeError, ValueError):
             place = [np.nan] * 3
         if not np.all(np.isfinite(place)):
-            problems.append(f"{path}, line {number}: x, y, z must be numbers, in RAS millimetres")
+            problems.append(f"{name}: x, y, z must be numbers, in RAS millimetres")
         if row["inside"] not in ("0", "1"):
-            problems.append(f"{path}, line {number}: inside must be 1 or 0; it is '{row['inside']}'")
+            problems.append(f"{name}: inside must be 1 or 0; it is '{row['inside']}'")
         label = row.get("label") or (str(labels[0]) if len(labels) == 1 else "")
         if not label and row["inside"] == "0":
             structures.append(-1)
         elif not label:
-            problems.append(f"{path}, line {number}: label is missing; the template has {_named(labels)}")
+            problems.append(f"{name}: label is missing; the template has {_named(labels)}")
         elif label not in map(str, labels):
-            problems.append(f"{path}, line {number}: label '{label}' is not the template's; it has {_named(labels)}")
+            problems.append(f"{name}: label '{label}' is not the template's; it has {_named(labels)}")
         else:
             structures.append([str(one) for one in labels].index(label))
         places.append(place)
         inside.append(row["inside"] == "1")
     list_problems(problems)
-    return Points(np.array(places), np.array(inside), np.array(structures))
+    return Points(np.array(places), np.array(inside), np.array(structures), tuple(names))
 
 
-def check_points(path, points, volume, near_mm):
+def check_points(points, volume, near_mm):
     """See that points lie in a volume and do not contradict each other.
 
     Args:
-        path: Their file, for the message.
         points: `Points`.
         volume: `Volume`.
         near_mm: Within this distance two points cannot be told apart.
@@ -81,7 +84,7 @@ def check_points(path, points, volume, near_mm):
     voxels = np.linalg.solve(volume.affine[:3, :3], (points.places - volume.affine[:3, 3]).T).T
     outside = np.any((voxels < -0.5) | (voxels > np.array(volume.array.shape[:3]) - 0.5), axis=1)
     problems = [
-        f"{path}, line {index + 2}: the point lies outside of the volume; give RAS millimetres of this volume's space"
+        f"{points.names[index]}: the point lies outside of the volume; give RAS millimetres of this volume's space"
         for index in np.flatnonzero(outside)
     ]
     for index in range(len(points.places)):
@@ -89,8 +92,8 @@ def check_points(path, points, volume, near_mm):
             distance = np.linalg.norm(points.places[index] - points.places[other])
             if distance < near_mm and _contradict(points, index, other):
                 problems.append(
-                    f"{path}, lines {other + 2} and {index + 2}: they contradict each other, {distance:.1f} mm apart, "
-                    f"and what is nearer than {near_mm:g} mm cannot be told apart; remove one"
+                    f"{points.names[index]}: contradicts {points.names[other]}, {distance:.1f} mm apart, and what "
+                    f"is nearer than {near_mm:g} mm cannot be told apart; remove one"
                 )
     list_problems(problems)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from app.errors import UserError
+from app.errors import UserError, list_problems
 from app.files import whole_file
 
 GRID_TOLERANCE_MM = 1e-3
@@ -89,6 +89,20 @@ def write_volume(path, volume):
         FORMATS[kind][1](temporary, volume)
 
 
+def not_finite(array):
+    """What is wrong with an image's numbers, in the 32 bits in which networks read them.
+
+    Args:
+        array: Of real numbers.
+
+    Returns:
+        List of one line, or none.
+    """
+    with np.errstate(over="ignore"):
+        bad = array.size - np.count_nonzero(np.isfinite(array.astype("float32", copy=False)))
+    return [f"{bad} voxels are NaN or infinite, read in 32 bits; replace them, e.g. by 0"] if bad else []
+
+
 def check_three_axes(volume):
     """See that a volume is one: three axes, finite numbers, a place in space.
 
@@ -103,8 +117,7 @@ def check_three_axes(volume):
         raise UserError(f"a {array.ndim}-dimensional image {array.shape}; expected a volume of three axes")
     if array.dtype.kind not in "iufb":
         raise UserError(f"voxels of type {array.dtype}; expected real numbers")
-    if not np.all(np.isfinite(array)):
-        raise UserError(f"{np.count_nonzero(~np.isfinite(array))} voxels are NaN or infinite; replace them, e.g. by 0")
+    list_problems(not_finite(array))
     if not np.all(np.isfinite(affine)) or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise UserError("the affine is singular: the file does not say how the volume lies; correct its header")
 

@@ -116,7 +116,8 @@ def export_template(model, contract, base):
     """Write a `TemplateNetwork`, or the U-Net it is compared with, as a SavedModel, checked in a fresh process.
 
     Its signature `segment` takes `image`, `(batch, size, size, size, 1)` in [0, 1] as `app.data.cube` makes it, and
-    gives `logits`, `(batch, size, size, size, structures)`, and of a deformed template `displacement`.
+    gives `logits`, `(batch, size, size, size, structures)`, and of a deformed template `displacement`. It neither
+    refines nor holds a local field back that folds, as `predict` does.
 
     Args:
         model: Keras model.

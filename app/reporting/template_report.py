@@ -78,7 +78,7 @@ def write_report(config, folder, contract, weights, segment, test, poses, histor
     return report.write(), broken
 
 
-def write_evaluation(to, contract, segment, test, structures):
+def write_evaluation(to, contract, segment, test, structures, faults=()):
     """Measure volumes into a folder of its own.
 
     Args:
@@ -87,12 +87,13 @@ def write_evaluation(to, contract, segment, test, structures):
         segment: `Segmenter`.
         test: List of `Case`.
         structures: As for `read_mask`.
+        faults: Lines: what is wrong with the template itself.
 
     Returns:
         Dict from population to its summary, and a list of lines: which masks broke what is guaranteed.
     """
     rows = measure(segment, test, contract, structures)
-    summary, broken = summarise_template(rows), broken_guarantees(rows, contract)
+    summary, broken = summarise_template(rows), [*faults, *broken_guarantees(rows, contract)]
     to.mkdir(parents=True, exist_ok=True)
     write_json(to / "metrics.json", {
         "simulated_training": contract.simulated, **summary, "guarantees_broken": broken,

@@ -1,5 +1,7 @@
 """What every prediction over a user's volumes has in common: one that fails does not stop the others."""
 
+from pathlib import Path
+
 from app.data.inputs import find_volumes
 from app.errors import UserError, list_problems
 from app.files import write_csv
@@ -19,9 +21,17 @@ def predict_volumes(task, inputs, load, to, table, done, dry_run=False, alone=No
         alone: What is said if there are several volumes where only one can be meant; None if there may be.
 
     Raises:
-        UserError: If nothing was trained, nothing is found, or some volumes could not be read.
+        UserError: If nothing was trained, nothing is found, results would lie among the images, or some volumes could
+            not be read.
     """
     found, problems = find_volumes(inputs, task)
+    for given in map(Path, inputs):
+        images = (given if given.is_dir() else given.parent).resolve()
+        if to.resolve() == images or (given.is_dir() and images in to.resolve().parents):
+            raise UserError(
+                f"--to {to}: lies among the images of {given}, whose masks could be overwritten, or taken for images "
+                "the next time; name a folder elsewhere"
+            )
     if alone and len(found) > 1:
         raise UserError(alone)
     predict = load()

@@ -169,7 +169,9 @@ def _evaluate(config, folder, to, dry_run):
     parts = _parts(config, config.output / "phantoms")
     check_split(folder, split_rows(parts))
     segment = Segmenter(model, contract, config.refinement_steps, config.largest_component)
-    summary, broken = write_evaluation(to, contract, segment, parts["test"], config.structures)
+    template = read_template(folder.path / TEMPLATE, config.data.size, config.data.spacing_mm)
+    own = faults(template, config, folder.path / TEMPLATE)
+    summary, broken = write_evaluation(to, contract, segment, parts["test"], config.structures, own)
     for population, found in summary.items():
         print(f"{population}: Dice {found['dice']:.3f} ({found['volumes']} volumes); {to}")
     list_problems([f"{to / 'volumes.csv'}: {one}" for one in broken])

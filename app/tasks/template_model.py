@@ -58,6 +58,20 @@ class TemplateSegmentation:
     template: np.ndarray | None
 
 
+@dataclasses.dataclass(frozen=True)
+class _Deformed:
+    """A template deformed by a share of its local field; as in `TemplateSegmentation`."""
+
+    local_share: float
+    displacement: np.ndarray
+    reached: np.ndarray
+    read: np.ndarray
+    mask: np.ndarray
+    topologies: tuple
+    right: bool
+    folding: int
+
+
 def build(config, template):
     """The network of a config.
 
@@ -212,31 +226,41 @@ class Segmenter:
         return keras.ops.convert_to_numpy(self.model.get_layer("template")(shares))
 
     def _admissible(self, found, distances, volume, grid, places, signs):
-        parameters, velocity = found.get("parameters"), found.get("velocity")
-        template = np.moveaxis(distances[0], -1, 0)
         # Only a flow comes nearer to the pose alone, whose topology is the template's, by being shortened.
-        for share in SHARES if velocity is not None and self.contract.diffeomorphic else (1.0,):
-            bent = None if velocity is None else np.float32(share) * velocity
-            total = keras.ops.convert_to_numpy(deform(distances, parameters, bent, self.contract.diffeomorphic)[1])
-            # Read off the template itself: distances that were deformed on the cube first would be blurred twice.
-            reached = in_template(total[0], grid, volume)
-            read = _read(template, reached)
-            mask = labelled(read, self.contract.labels)
-            shapes, folding = shape_topologies(structures_of(mask, self.contract.labels)), folding_voxels(total[0])
-            if shapes == self.contract.topologies and not folding:
+        shorter, kept = found.get("velocity") is not None and self.contract.diffeomorphic, None
+        for share in SHARES if shorter else (1.0,):
+            tried = self._deformed(found, share, distances, volume, grid)
+            admissible = tried.right and not tried.folding
+            # In voxels too coarse for a shape no share has its topology: then the most that does not fold.
+            if kept is None or admissible or (kept.folding and not tried.folding):
+                kept = tried
+            if admissible:
                 break
+        parameters, met = found.get("parameters"), None
         pose = None if parameters is None else tuple(float(one) for one in parameters[0])
-        met = None
         if places is not None:
-            moves = _read(np.moveaxis(total[0], -1, 0), places)
-            sides = keras.ops.convert_to_numpy(on_side(_read(template, places + moves), signs))
+            moves = _read(np.moveaxis(kept.displacement, -1, 0), places)
+            sides = keras.ops.convert_to_numpy(on_side(_read(np.moveaxis(distances[0], -1, 0), places + moves), signs))
             met = int(np.sum(np.all((sides >= 0) | (signs == 0), axis=-1)))
-        right, apart = shapes == self.contract.topologies, keras.ops.convert_to_numpy(on_side(read, np.ones(1)))
+        apart = keras.ops.convert_to_numpy(on_side(kept.read, np.ones(1)))
         evidence = keras.ops.convert_to_numpy(nearly_mask(found["evidence"]))
         seen = float(enough_seen(evidence.sum(), np.sum(distances > 0)))
         return TemplateSegmentation(
-            mask, apart, shapes, right, reached, folding, pose, found["shares"][0], share, met, seen, distances[0]
-        )
+            kept.mask, apart, kept.topologies, kept.right, kept.reached, kept.folding, pose, found["shares"][0],
+            kept.local_share, met, seen, distances[0],
+        )  # fmt: skip
+
+    def _deformed(self, found, share, distances, volume, grid):
+        parameters, velocity = found.get("parameters"), found.get("velocity")
+        bent = None if velocity is None else np.float32(share) * velocity
+        field = keras.ops.convert_to_numpy(deform(distances, parameters, bent, self.contract.diffeomorphic)[1])[0]
+        # Read off the template itself: distances that were deformed on the cube first would be blurred twice.
+        reached = in_template(field, grid, volume)
+        read = _read(np.moveaxis(distances[0], -1, 0), reached)
+        mask = labelled(read, self.contract.labels)
+        shapes = shape_topologies(structures_of(mask, self.contract.labels))
+        right, folding = shapes == self.contract.topologies, folding_voxels(field)
+        return _Deformed(share, field, reached, read, mask, shapes, right, folding)
 
 
 def in_template(displacement, grid, volume):
@@ -248,13 +272,18 @@ def in_template(displacement, grid, volume):
         volume: `Volume`.
 
     Returns:
-        `(i, j, k, 3)`, in voxels of the template.
+        `(i, j, k, 3)`, float32, in voxels of the template.
     """
     pull = np.linalg.inv(grid.affine) @ volume.affine
-    shape = volume.array.shape[:3]
-    places = np.stack(np.meshgrid(*[np.arange(count) for count in shape], indexing="ij"), axis=-1)
-    moves = [from_cube(part, grid, volume, outside=None) for part in np.moveaxis(displacement, -1, 0)]
-    return places @ pull[:3, :3].T + pull[:3, 3] + np.stack(moves, axis=-1)
+    first, second, third = volume.array.shape[:3]
+    reached = np.empty((first, second, third, 3), "float32")
+    for axis in range(3):
+        reached[..., axis] = from_cube(displacement[..., axis], grid, volume, outside=None)
+    # A plane at a time: places of a whole CT in 64 bits would not fit in memory.
+    plane = np.stack(np.meshgrid(np.arange(second), np.arange(third), indexing="ij"), axis=-1) @ pull[:3, 1:3].T
+    for index in range(first):
+        reached[index] += plane + index * pull[:3, 0] + pull[:3, 3]
+    return reached
 
 
 def _found(model, image):
@@ -283,7 +312,7 @@ def _on_cube(points, grid, structures):
     places = np.linalg.solve(grid.affine[:3, :3], (points.places - grid.affine[:3, 3]).T).T
     beyond = np.any((places < 0) | (places > grid.size - 1), axis=1)
     list_problems([
-        f"points, line {index + 2}: lies outside of the cube of {grid.size} voxels that the network sees; remove it"
+        f"{points.names[index]}: lies outside of the cube of {grid.size} voxels that the network sees; remove it"
         for index in np.flatnonzero(beyond)
     ])  # fmt: skip
     signs = np.zeros((len(places), structures), "float32")

@@ -43,17 +43,16 @@ def predict(folder, config, inputs, to, points=None, dry_run=False):
         model, contract = load_trained(folder, TemplateContract, "template")
         given = read_points(points, contract.labels) if points is not None else None
         segment = Segmenter(model, contract, config.refinement_steps, config.largest_component)
-        return lambda one: _segment(one, segment, contract, config.surface, (points, given), to)
+        return lambda one: _segment(one, segment, contract, config.surface, given, to)
 
     alone = "--points: they lie in one volume; give one --input of one volume" if points is not None else None
     predict_volumes("template", inputs, load, to, "volumes.csv", "segmented", dry_run, alone)
 
 
-def _segment(one, segment, contract, wanted, points, to):
+def _segment(one, segment, contract, wanted, given, to):
     volume = one.volume()
-    path, given = points
     if given is not None:
-        check_points(path, given, volume, contract.spacing_mm / 2)
+        check_points(given, volume, contract.spacing_mm / 2)
     found = segment(volume, given)
     write_volume(to / f"{one.name}_mask.nii.gz", Volume(found.mask, volume.affine))
     if found.reached is not None:
@@ -110,8 +109,8 @@ def to_template(found, volume, contract):
     Returns:
         `(i, j, k, 3)`: from each voxel to where the template is read, as a vector in voxels of the volume.
     """
-    onto = template_affine(contract.size, contract.spacing_mm)
-    places = np.stack(np.meshgrid(*[np.arange(count) for count in volume.array.shape[:3]], indexing="ij"), axis=-1)
-    world = places @ volume.affine[:3, :3].T + volume.affine[:3, 3]
-    vectors = found.reached @ onto[:3, :3].T + onto[:3, 3] - world
-    return vectors @ np.linalg.inv(volume.affine[:3, :3]).T
+    onto = np.linalg.inv(volume.affine) @ template_affine(contract.size, contract.spacing_mm)
+    vectors = found.reached @ onto[:3, :3].T.astype("float32") + onto[:3, 3].astype("float32")
+    for axis, count in enumerate(volume.array.shape[:3]):
+        vectors[..., axis] -= np.arange(count, dtype="float32").reshape([-1 if a == axis else 1 for a in range(3)])
+    return vectors

@@ -97,6 +97,8 @@ def _from_cohort(config, train, labels):
     try:
         template = mean_template(masks, spacing, labels, members, report=shown, seed=config.seed)
     except ValueError:
+        if members == 1:
+            raise
         raise UserError(f"template.members: the masks are not of {members} kinds; lower it") from None
     return template, f"the mean of {len(masks)} masks"
 

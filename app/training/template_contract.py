@@ -15,7 +15,7 @@ class TemplateContract(KeptContract):
         spacing_mm: Of the cube.
         labels: Value of each structure in masks.
         transform: "global_local", "global", "local", or "none" for a U-Net.
-        diffeomorphic: Whether no fold can be.
+        diffeomorphic: Whether the local field is the flow of a velocity; less of it is taken where it folds.
         topologies: `Topology` of each structure of the template and, of several, of all together.
         simulated: Whether the network was trained on simulated volumes.
     """

@@ -63,6 +63,18 @@ def column_missing(cohort):
     (cohort / "cohort.csv").write_text("subject,file\na,b\n")
 
 
+def file_of_nothing(cohort):
+    (cohort / "cohort.csv").write_text("")
+
+
+def far_too_large(cohort):
+    path = cohort / "image" / "phantom-002.nii.gz"
+    image = nibabel.load(path)
+    array = np.asarray(image.dataobj, "float64")
+    array[0, 0, 0] = 1e300
+    nibabel.save(nibabel.Nifti1Image(array, image.affine), path)
+
+
 def other_spacing(cohort):
     for kind in ("image", "labels"):
         path = cohort / kind / "phantom-002.nii.gz"
@@ -86,6 +98,8 @@ CASES = [
     (truncated_nifti, ["phantom-002", "damaged or truncated"]),
     (different_shapes, ["different shapes", "data.shape"]),
     (column_missing, ["cohort.csv", "column image is missing"]),
+    (file_of_nothing, ["cohort.csv", "is missing; the first line must name the columns"]),
+    (far_too_large, ["phantom-002", "1 voxels are NaN or infinite, read in 32 bits"]),
 ]
 
 

@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 from app.config import load_config
 from app.data.batches import SubjectCache, TrainingPairs, fit_to_shape
 from app.data.cohort import CohortConfig, SplitConfig, draw_pairs, read_cohort, split_cohort
+from app.data.inputs import find_volumes
 from app.data.phantoms.brains import BrainsConfig, simulate_brain
 from app.data.volumes import Volume, read_volume, write_volume
 from app.errors import UserError
 from app.files import whole_file
 from app.reporting.evaluate_pairs import regularity, summarise
 from app.reporting.overlap import dice_per_label, hd95_per_label
+from app.tasks.predict_volumes import predict_volumes
 from nets.registration.hyper_parameter import HyperParameter
 
 
@@ -125,6 +127,26 @@ def test_one_file_name_in_many_folders(tmp_path):
         (tmp_path / name / "mri").mkdir(parents=True)
         (tmp_path / name / "mri" / "norm.mgz").write_text("")
     assert [s.name for s in read_cohort(CohortConfig(images=f"{tmp_path}/*/mri/norm.mgz"))] == ["anna", "bert"]
+
+
+def test_no_two_inputs_have_one_name(tmp_path):
+    """The second would overwrite the first's mask in silence."""
+    for name in ("a-001", "a", "other/a", "a-002"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.nii.gz").touch()
+    files = [tmp_path / f"{name}.nii.gz" for name in ("a-001", "a", "other/a", "a-002")]
+    names = [one.name for one in find_volumes(files, "template")[0]]
+    assert len(set(names)) == 4, names
+
+
+@pytest.mark.parametrize("to", ["scans", "scans/out", "other"])
+def test_results_do_not_lie_among_the_images(tmp_path, to):
+    """A user's own NAME_mask would be overwritten; or the next run would take masks for images."""
+    for name in ("scans/a.nii.gz", "other/b.nii.gz"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match="lies among the images"):
+        predict_volumes("template", [tmp_path / "scans", tmp_path / "other" / "b.nii.gz"], None, tmp_path / to, "", "")
 
 
 def test_csv_as_excel_writes_it(tmp_path):

@@ -1,15 +1,20 @@
 """The task `template` from the command line, on simulated kidneys and real hippocampi."""
 
+import dataclasses
 import json
+import shutil
+import tracemalloc
+from types import SimpleNamespace
 
 import nibabel
 import numpy as np
 import pytest
 import SimpleITK
 import yaml
-from scipy.ndimage import zoom
+from scipy.ndimage import map_coordinates, zoom
 
 from app.config import load_config
+from app.data.cube import CubeGrid
 from app.data.mask_cohort import Case, read_cases
 from app.data.points import check_points, read_points
 from app.data.template_file import read_template, template_affine, write_template
@@ -17,9 +22,12 @@ from app.data.volumes import Volume, read_volume, write_volume
 from app.errors import UserError
 from app.reporting.template_report import broken_guarantees, measure, pose_figures
 from app.tasks.template_config import TemplateConfig
-from app.tasks.template_model import Segmenter
+from app.tasks.template_model import Segmenter, in_template
+from app.tasks.template_predict import to_template
 from app.tasks.template_shape import faults
+from app.training.run_folder import RunFolder
 from app.training.template_contract import TemplateContract
+from app.training.train import load_trained
 from segmentation.signed_distance import signed_distance
 from segmentation.template import Template, labelled
 from segmentation.topology import Topology
@@ -285,6 +293,59 @@ def test_a_learned_template_that_fell_apart_is_told(config):
     assert faults(template, allowed, "t.nii.gz") == []
 
 
+def test_a_learned_template_that_fell_apart_is_told_again(trained, config, main, tmp_path):
+    """Compared with itself a broken template is right: an evaluation would bless what the training called failed."""
+    path = config("fell_apart")
+    shutil.copytree(config.folder / "trained", config.folder / "fell_apart")
+    (config.folder / "fell_apart" / "config.yaml").write_text(
+        (config.folder / "trained" / "config.yaml").read_text().replace("trained", "fell_apart")
+    )
+    both = np.maximum(signed_distance(ellipsoid(16, (2,) * 3, centre=(4, 0, 0))),
+                      signed_distance(ellipsoid(16, (2,) * 3, centre=(-4, 0, 0))))  # fmt: skip
+    write_template(config.folder / "fell_apart" / "template.nii.gz", Template(both[None, ..., None], 14.0, (1,)))
+    done = main("template", "evaluate", "--config", path, "--to", tmp_path / "again")
+    assert done.returncode == 2, done.stderr
+    assert "template.nii.gz: as a template label 1 has 2 parts" in done.stderr
+    assert len(json.loads((tmp_path / "again" / "metrics.json").read_text())["guarantees_broken"]) >= 1
+
+
+def test_where_no_share_is_right_the_most_that_does_not_fold_is_taken(trained, config, cohort):
+    """In slices too thick for a shape the local field was thrown away, for a topology that is wrong all the same."""
+    folder = RunFolder(config.folder / "trained")
+    model, contract = load_trained(folder, TemplateContract, "template")
+    volume = read_volume(read_cases(cohort)[0].image)
+    whole = Segmenter(model, contract)(volume)
+    assert whole.right
+    never = dataclasses.replace(contract, topologies=(Topology(7, 0, 0),))
+    found = Segmenter(model, never)(volume)
+    assert not found.right
+    assert found.local_share == 1
+    assert np.array_equal(found.mask, whole.mask)
+
+
+def test_a_whole_ct_fits_in_memory():
+    """Places of each voxel in 64 bits, several times over, killed predictions of ordinary scans without a line."""
+    shape = (96, 80, 64)
+    volume = Volume(np.zeros(shape, "float32"), np.diag([1.0, 1.0, 1.5, 1.0]))
+    grid = CubeGrid(16, np.diag([8.0, 8.0, 8.0, 1.0]))
+    field = np.random.default_rng(0).normal(size=(16, 16, 16, 3)).astype("float32")
+    contract = TemplateContract(16, 8.0, (1,), "local", True, (Topology(1, 0, 0),), False)
+    tracemalloc.start()
+    reached = in_template(field, grid, volume)
+    vectors = to_template(SimpleNamespace(reached=reached), volume, contract)
+    peak = tracemalloc.get_traced_memory()[1] / np.prod(shape)
+    tracemalloc.stop()
+    assert peak < 45, peak
+    place = np.array([70, 30, 50])
+    on_cube = np.linalg.inv(grid.affine) @ volume.affine @ [*place, 1]
+    led = on_cube[:3] + [
+        map_coordinates(field[..., axis], on_cube[:3, None], order=1, mode="nearest")[0] for axis in range(3)
+    ]
+    assert reached[tuple(place)] == pytest.approx(led, abs=1e-4)
+    world = template_affine(16, 8.0) @ [*led, 1]
+    assert volume.affine @ [*(place + vectors[tuple(place)]), 1] == pytest.approx(world, abs=1e-3)
+
+
 def test_a_training_that_diverges_says_so(config, main):
     """NaN in the evidence must not end in an error about eigenvectors."""
     path = config("diverging", training={"learning_rate": 1e30})
@@ -322,15 +383,16 @@ def test_a_damaged_volume_is_named(tmp_path):
 def test_points_that_cannot_be_are_told(tmp_path):
     """A point outside, or two that contradict each other, would be obeyed in silence or not at all."""
     volume = Volume(np.ones((10, 10, 10)), np.diag([2.0, 2.0, 2.0, 1.0]))
-    (tmp_path / "p.csv").write_text("x,y,z,inside,label\n4,4,4,1,2\n4.5,4,4,0,\n90,4,4,1,1\n")
+    (tmp_path / "p.csv").write_text("x,y,z,inside,label\n4,4,4,1,2\n\n4.5,4,4,0,\n90,4,4,1,1\n")
     points = read_points(tmp_path / "p.csv", (1, 2))
     assert points.structures.tolist() == [1, -1, 0]
     with pytest.raises(UserError) as error:
-        check_points("p.csv", points, volume, 2.0)
+        check_points(points, volume, 2.0)
     with pytest.raises(UserError, match="2-dimensional image"):
-        check_points("p.csv", points, Volume(np.ones((10, 10)), np.eye(4)), 2.0)
-    assert "line 4: the point lies outside" in error.value.problems[0]
-    assert "lines 2 and 3: they contradict each other, 0.5 mm apart" in error.value.problems[1]
+        check_points(points, Volume(np.ones((10, 10)), np.eye(4)), 2.0)
+    file = tmp_path / "p.csv"  # whose third line is empty
+    assert f"{file}, line 5: the point lies outside" in error.value.problems[0]
+    assert f"{file}, line 4: contradicts {file}, line 2, 0.5 mm apart" in error.value.problems[1]
     (tmp_path / "q.csv").write_text("x,y,z,inside,label\nhere,4,4,1,1\n4,4,4,yes,1\n4,4,4,1,5\n4,4,4,1,\n")
     with pytest.raises(UserError) as error:
         read_points(tmp_path / "q.csv", (1, 2))
