@@ -30,6 +30,9 @@ class Topology:
         return f"{self.components} parts, {self.tunnels} tunnels, {self.cavities} cavities"
 
 
+WHOLE = Topology(components=1, tunnels=0, cavities=0)
+
+
 def topology(mask):
     """Betti numbers of a mask.
 

@@ -31,7 +31,7 @@ class TemplateSegmentation:
         distances: On the volume's grid, `(i, j, k, structures)`: positive inside, in voxels of the cube, structures
             that touch share one face; of a U-Net logits, positive where the mask is.
         topologies: Of the mask's structures and, of several, of all together.
-        right: Whether these are the template's.
+        right: Whether these are the template's, see `TemplateContract.has_topology`.
         reached: Where each voxel of the volume's grid lies in the template, `(i, j, k, 3)`, in its voxels; None of a
             U-Net.
         folding: Voxels of the cube at which it folds, between voxels too; None of a U-Net.
@@ -213,7 +213,7 @@ class Segmenter:
             own = structures_of(mask, contract.labels)
             logits = np.where(own, logits, np.minimum(logits, -1e-3))  # where another is deeper, or left out
             shapes = shape_topologies(own)
-            right = shapes == contract.topologies
+            right = contract.has_topology(shapes)
             return TemplateSegmentation(mask, logits, shapes, right, None, None, None, None, 1.0, None, 1.0, None)
         distances = self._template(found["shares"])
         wanted = (None, None) if points is None else _on_cube(points, grid, len(contract.labels))
@@ -259,7 +259,7 @@ class Segmenter:
         read = _read(np.moveaxis(distances[0], -1, 0), reached)
         mask = labelled(read, self.contract.labels)
         shapes = shape_topologies(structures_of(mask, self.contract.labels))
-        right, folding = shapes == self.contract.topologies, folding_voxels(field)
+        right, folding = self.contract.has_topology(shapes), folding_voxels(field)
         return _Deformed(share, field, reached, read, mask, shapes, right, folding)
 
 

@@ -5,9 +5,8 @@ import numpy as np
 from app.data.template_file import read_template
 from app.errors import UserError, list_problems, naming
 from app.progress import progress
-from segmentation.topology import Topology
+from segmentation.topology import WHOLE
 
-WHOLE = Topology(components=1, tunnels=0, cavities=0)
 NO_SHAPE = (
     "too thin for a template in voxels of {:g} mm, or all of the cube; change data.spacing_mm or data.size, or leave "
     "it out"

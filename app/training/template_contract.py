@@ -3,7 +3,7 @@
 import dataclasses
 
 from app.training.contract import KeptContract
-from segmentation.topology import Topology
+from segmentation.topology import WHOLE, Topology
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +29,22 @@ class TemplateContract(KeptContract):
     simulated: bool
 
     TELLS = "which template it deforms, on which cube"
+
+    def has_topology(self, found):
+        """Whether a mask has the template's topology.
+
+        That of each structure and, where in the template they are one whole, of all together. Where they are not,
+        they leave gaps, and how wide these are against the voxels decides what is counted.
+
+        Args:
+            found: As `topologies`, of the mask.
+
+        Returns:
+            Bool.
+        """
+        count = len(self.labels)
+        together = count > 1 and self.topologies[-1] == WHOLE
+        return found == self.topologies if together else found[:count] == self.topologies[:count]
 
     @classmethod
     def from_values(cls, values):
