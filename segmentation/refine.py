@@ -73,14 +73,16 @@ class Refinement:
         wanted = np.zeros((1, max(spaces, 1), distances.shape[-1]), "float32")
         if count:
             room[0, :count], wanted[0, :count] = points, signs
-        if spaces not in self.steps:
-            self.steps[spaces] = RefinementStep(self.network.get_config())
-            self.steps[spaces].compile(keras.optimizers.Adam(0.05), jit_compile=keras.backend.backend() == "jax")
-        step = self.steps[spaces]
         inputs = {"distances": distances, "evidence": found["evidence"], "points": room, "signs": wanted}
         inputs |= {name: found[name] for name in ("parameters", "velocity") if name in found}
         inputs = {name: ops.convert_to_tensor(one) for name, one in inputs.items()}
-        step(inputs)
+        if spaces not in self.steps:
+            self.steps[spaces] = RefinementStep(self.network.get_config())
+            self.steps[spaces].compile(keras.optimizers.Adam(0.05), jit_compile=keras.backend.backend() == "jax")
+            self.steps[spaces].build({name: tuple(one.shape) for name, one in inputs.items()})
+            # Else made while the first step is traced, which TensorFlow then traces again: seconds.
+            self.steps[spaces].optimizer.build(self.steps[spaces].trainable_variables)
+        step = self.steps[spaces]
         for weight in [*step.weights, *step.optimizer.variables]:
             if "learning_rate" not in weight.path:
                 weight.assign(ops.zeros(weight.shape, weight.dtype))
