@@ -68,8 +68,8 @@ def faults(template, config, named):
 
 def _fault(found, value, named):
     return (
-        f"{named}: as a template label {value} has {found}, and every mask would have them; correct it, choose "
-        "another template.kind, or allow it with template.allow_parts=true"
+        f"{named}: as a template label {value} has {found}, and every mask would have them; correct it, take a smaller "
+        "data.spacing_mm or another template.kind, or allow it with template.allow_parts=true"
     )
 
 
