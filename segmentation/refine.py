@@ -77,11 +77,7 @@ class Refinement:
         inputs |= {name: found[name] for name in ("parameters", "velocity") if name in found}
         inputs = {name: ops.convert_to_tensor(one) for name, one in inputs.items()}
         if spaces not in self.steps:
-            self.steps[spaces] = RefinementStep(self.network.get_config())
-            self.steps[spaces].compile(keras.optimizers.Adam(0.05), jit_compile=keras.backend.backend() == "jax")
-            self.steps[spaces].build({name: tuple(one.shape) for name, one in inputs.items()})
-            # Else made while the first step is traced, which TensorFlow then traces again: seconds.
-            self.steps[spaces].optimizer.build(self.steps[spaces].trainable_variables)
+            self.steps[spaces] = self._built(inputs)
         step = self.steps[spaces]
         for weight in [*step.weights, *step.optimizer.variables]:
             if "learning_rate" not in weight.path:
@@ -100,6 +96,14 @@ class Refinement:
                 step.insistence.assign(1.5 * step.insistence)
         changed = {name: ops.convert_to_numpy(one) for name, one in step.changed(inputs).items()}
         return Refined(changed.get("parameters"), changed.get("velocity"), unmet, done)
+
+    def _built(self, inputs):
+        step = RefinementStep(self.network.get_config())
+        step.compile(keras.optimizers.Adam(0.05), jit_compile=keras.backend.backend() == "jax")
+        step.build({name: tuple(one.shape) for name, one in inputs.items()})
+        # Else made while the first step is traced, which TensorFlow then traces again: seconds.
+        step.optimizer.build(step.trainable_variables)
+        return step
 
     @staticmethod
     def _unmet(step, inputs, count):

@@ -47,7 +47,7 @@ def read_points(path, labels):
         name = f"{path}, line {number}"
         names.append(name)
         try:
-            place = [float(row[name]) for name in ("x", "y", "z")]
+            place = [float(row[axis]) for axis in ("x", "y", "z")]
         except (TypeError, ValueError):
             place = [np.nan] * 3
         if not np.all(np.isfinite(place)):

@@ -98,6 +98,8 @@ def not_finite(array):
     Returns:
         List of one line, or none.
     """
+    if array.dtype.kind != "f":  # whole numbers all are, and a copy of a CT costs
+        return []
     with np.errstate(over="ignore"):
         bad = array.size - np.count_nonzero(np.isfinite(array.astype("float32", copy=False)))
     return [f"{bad} voxels are NaN or infinite, read in 32 bits; replace them, e.g. by 0"] if bad else []

@@ -275,14 +275,11 @@ def in_template(displacement, grid, volume):
         `(i, j, k, 3)`, float32, in voxels of the template.
     """
     pull = np.linalg.inv(grid.affine) @ volume.affine
-    first, second, third = volume.array.shape[:3]
-    reached = np.empty((first, second, third, 3), "float32")
-    for axis in range(3):
+    i, j, k = np.indices(volume.array.shape[:3], sparse=True)
+    reached = np.empty((*volume.array.shape[:3], 3), "float32")
+    for axis in range(3):  # places of a whole CT, all axes in 64 bits, would not fit in memory
         reached[..., axis] = from_cube(displacement[..., axis], grid, volume, outside=None)
-    # A plane at a time: places of a whole CT in 64 bits would not fit in memory.
-    plane = np.stack(np.meshgrid(np.arange(second), np.arange(third), indexing="ij"), axis=-1) @ pull[:3, 1:3].T
-    for index in range(first):
-        reached[index] += plane + index * pull[:3, 0] + pull[:3, 3]
+        reached[..., axis] += pull[axis, 0] * i + (pull[axis, 1] * j + (pull[axis, 2] * k + pull[axis, 3]))
     return reached
 
 

@@ -111,6 +111,6 @@ def to_template(found, volume, contract):
     """
     onto = np.linalg.inv(volume.affine) @ template_affine(contract.size, contract.spacing_mm)
     vectors = found.reached @ onto[:3, :3].T.astype("float32") + onto[:3, 3].astype("float32")
-    for axis, count in enumerate(volume.array.shape[:3]):
-        vectors[..., axis] -= np.arange(count, dtype="float32").reshape([-1 if a == axis else 1 for a in range(3)])
+    for axis, places in enumerate(np.indices(volume.array.shape[:3], dtype="float32", sparse=True)):
+        vectors[..., axis] -= places
     return vectors

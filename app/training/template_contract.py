@@ -42,9 +42,8 @@ class TemplateContract(KeptContract):
         Returns:
             Bool.
         """
-        count = len(self.labels)
-        together = count > 1 and self.topologies[-1] == WHOLE
-        return found == self.topologies if together else found[:count] == self.topologies[:count]
+        compared = None if self.topologies[-1] == WHOLE else len(self.labels)
+        return found[:compared] == self.topologies[:compared]
 
     @classmethod
     def from_values(cls, values):

@@ -15,12 +15,10 @@ from scipy.ndimage import map_coordinates, zoom
 
 from app.config import load_config
 from app.data.cube import CubeGrid
-from app.data.mask_cohort import Case, read_cases
-from app.data.points import check_points, read_points
+from app.data.mask_cohort import read_cases
 from app.data.template_file import read_template, template_affine, write_template
 from app.data.volumes import Volume, read_volume, write_volume
 from app.errors import UserError
-from app.reporting.template_report import broken_guarantees, measure, pose_figures
 from app.tasks.template_config import TemplateConfig
 from app.tasks.template_model import Segmenter, in_template
 from app.tasks.template_predict import to_template
@@ -373,82 +371,6 @@ def test_a_unets_surface_is_that_of_its_mask():
         found = Segmenter(TwoBalls(), contract, largest_component=largest)(volume)
         assert np.array_equal(found.distances[..., 0] > 0, found.mask == 1)
         assert found.topologies[0].components == 2 - largest
-
-
-def test_a_damaged_volume_is_named(tmp_path):
-    """In a cohort of hundreds 'a voxel is NaN' says nothing."""
-    write_volume(tmp_path / "bad.nii.gz", Volume(np.full((8, 8, 8), np.nan, "float32"), np.eye(4)))
-    write_volume(tmp_path / "mask.nii.gz", Volume(np.ones((8, 8, 8), "uint8"), np.eye(4)))
-    case = Case("a", tmp_path / "bad.nii.gz", tmp_path / "mask.nii.gz", "source")
-    contract = TemplateContract(16, 4.0, (1,), "none", True, (Topology(1, 0, 0),), False)
-    with pytest.raises(UserError, match="bad.nii.gz: 512 voxels are NaN"):
-        measure(None, [case], contract)
-
-
-def test_points_that_cannot_be_are_told(tmp_path):
-    """A point outside, or two that contradict each other, would be obeyed in silence or not at all."""
-    volume = Volume(np.ones((10, 10, 10)), np.diag([2.0, 2.0, 2.0, 1.0]))
-    (tmp_path / "p.csv").write_text("x,y,z,inside,label\n4,4,4,1,2\n\n4.5,4,4,0,\n90,4,4,1,1\n")
-    points = read_points(tmp_path / "p.csv", (1, 2))
-    assert points.structures.tolist() == [1, -1, 0]
-    with pytest.raises(UserError) as error:
-        check_points(points, volume, 2.0)
-    with pytest.raises(UserError, match="2-dimensional image"):
-        check_points(points, Volume(np.ones((10, 10)), np.eye(4)), 2.0)
-    file = tmp_path / "p.csv"  # whose third line is empty
-    assert f"{file}, line 5: the point lies outside" in error.value.problems[0]
-    assert f"{file}, line 4: contradicts {file}, line 2, 0.5 mm apart" in error.value.problems[1]
-    (tmp_path / "q.csv").write_text("x,y,z,inside,label\nhere,4,4,1,1\n4,4,4,yes,1\n4,4,4,1,5\n4,4,4,1,\n")
-    with pytest.raises(UserError) as error:
-        read_points(tmp_path / "q.csv", (1, 2))
-    said = "\n".join(error.value.problems)
-    for part in (
-        "line 2: x, y, z must be numbers",
-        "line 3: inside must be 1 or 0",
-        "line 4: label '5'",
-        "line 5: label",
-    ):
-        assert part in said
-
-
-def test_all_together_count_where_they_are_one_whole():
-    """A crack between neighbours tears what is whole; gaps that are there open and close with the size of voxels."""
-    whole, torn = Topology(1, 0, 0), Topology(1, 1, 0)
-    touching = TemplateContract(16, 4.0, (1, 2), "local", True, (whole, whole, whole), False)
-    assert touching.has_topology((whole, whole, whole))
-    assert not touching.has_topology((whole, whole, torn))
-    apart = dataclasses.replace(touching, topologies=(whole, whole, torn))
-    assert apart.has_topology((whole, whole, whole))
-    assert not apart.has_topology((torn, whole, torn))
-    alone = dataclasses.replace(touching, labels=(1,), topologies=(torn,))
-    assert alone.has_topology((torn,))
-    assert not alone.has_topology((whole,))
-
-
-def test_what_is_broken_is_told():
-    """A report that overlooks a torn or folded mask guarantees nothing."""
-    rows = [
-        {"subject": "a", "template_topology": True, "folding_voxels": 0},
-        {"subject": "b", "template_topology": False, "folding_voxels": 3},
-    ]
-    contract = TemplateContract(16, 4.0, (1,), "global_local", True, (Topology(1, 0, 0),), False)
-    broken = broken_guarantees(rows, contract)
-    assert len(broken) == 2
-    assert "1 of 2 masks have another topology than the template: b" in broken[0]
-    assert "1 of 2 transforms fold: b" in broken[1]
-    assert broken_guarantees(rows[:1], contract) == []
-
-
-def test_pose_figures_by_hand():
-    """A collapsed scale must show."""
-    rng = np.random.default_rng(0)
-    poses = rng.normal(size=(50, 9))
-    poses[:, 6:] = [2.0, 1.0, 1.0]
-    poses[:, 1] = -2 * poses[:, 0]
-    found = pose_figures(poses)
-    assert found["median_det"] == pytest.approx(0.5)
-    assert found["correlations"][0][1] == pytest.approx(-1)
-    assert found["largest_correlation"] == pytest.approx(1)
 
 
 def test_the_template_grid():
