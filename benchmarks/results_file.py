@@ -5,11 +5,11 @@ An interrupted benchmark goes on where it stopped: a row that is there is not me
 
 import datetime
 import json
-import os
 import platform
 from pathlib import Path
 
 from app.files import write_json
+from app.processor import cores, processor
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -50,7 +50,7 @@ class ResultsFile:
         if name not in self.rows:
             print(f"measuring {name} ...", flush=True)
             date = datetime.date.today().isoformat()
-            self.rows[name] = {**function(), "date": date}
+            self.rows[name] = {**function(), **processor(), "date": date}
             self.write()
         return self.rows[name]
 
@@ -65,10 +65,6 @@ def machine():
     """What the figures were measured on.
 
     Returns:
-        Dict of processor, cores and Python.
+        Dict of processor, vector width, cores and Python.
     """
-    processor = platform.processor()
-    if Path("/proc/cpuinfo").is_file():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        processor = next((line.split(": ")[1] for line in lines if line.startswith("model name")), processor)
-    return {"processor": processor, "cores": os.cpu_count(), "python": platform.python_version()}
+    return {**processor(), "cores": cores(), "python": platform.python_version()}

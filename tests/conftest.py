@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import nets  # noqa: F401 - before TensorFlow is loaded: it switches oneDNN on
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -1,9 +1,10 @@
-"""Task `doctor`: versions, devices, memory, and whether the data folder is found."""
+"""Task `doctor`: versions, processor, devices, memory, and whether the data folder is found."""
 
 import os
 import shutil
 from pathlib import Path
 
+from app.processor import cores, slow_settings
 from app.quiet import import_keras
 from app.training.run_folder import environment
 
@@ -21,7 +22,7 @@ def data_folder():
 def run():
     """Print one fact a line."""
     facts = environment()
-    for name in ("python", "system", "cores", "backend"):
+    for name in ("python", "system", "processor", "vectors", "cores", "oneDNN", "backend"):
         print(f"{name}: {facts[name]}")
     for name, version in facts["packages"].items():
         print(f"{name}: {version or 'NOT INSTALLED; run make install'}")
@@ -31,6 +32,9 @@ def run():
     hint = "" if folder.is_dir() else " (only the tests on real data need it; KERASMORPH_DATA names another place)"
     print(f"data folder: {folder}: {'found' if folder.is_dir() else 'not found'}{hint}")
     print(f"devices: {_devices()}")
+    print(f"threads: {_threads()}")
+    for line in slow_settings():
+        print(f"warning: {line}")
 
 
 def _memory():
@@ -40,6 +44,18 @@ def _memory():
     except (ValueError, OSError):
         return "unknown"
     return f"{pages * size / 2**30:.1f} GiB, {free / 2**30:.1f} GiB free"
+
+
+def _threads():
+    """TensorFlow's own choice is one an operation for each core, and as many operations at once."""
+    try:
+        import tensorflow as tf
+    except ImportError:
+        return "unknown"
+    chosen = tf.config.threading
+    within, between = chosen.get_intra_op_parallelism_threads(), chosen.get_inter_op_parallelism_threads()
+    within = within or os.environ.get("TF_NUM_INTRAOP_THREADS") or cores()
+    return f"{within} an operation, {between or os.environ.get('TF_NUM_INTEROP_THREADS') or cores()} operations at once"
 
 
 def _devices():

@@ -10,6 +10,7 @@ from pathlib import Path
 from app.config import config_text
 from app.errors import UserError
 from app.files import write_csv, write_json, write_text
+from app.processor import cores, onednn_state, processor
 
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "nibabel", "SimpleITK", "pydantic", "matplotlib")
 
@@ -122,7 +123,9 @@ def environment():
     return {
         "python": platform.python_version(),
         "system": platform.platform(),
-        "cores": os.cpu_count(),
+        **processor(),
+        "cores": cores(),
+        "oneDNN": onednn_state(),
         "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
         "packages": versions,
     }
