@@ -52,7 +52,7 @@ def build_parser():
             _add_kidney(task)
         if name == "template":
             _add_template(task)
-        task.add_argument("--config", required=True, metavar="FILE", help="YAML file of the task")
+        task.add_argument("--config", required=True, type=_path, metavar="FILE", help="YAML file of the task")
         task.add_argument(
             "--set",
             action="append",
@@ -71,9 +71,9 @@ def build_parser():
 def _add_tune(task):
     _add_action(
         task,
-        ("run", "status", "best", "chief", "worker"),
-        "run (default) the search; tell its status; print the best config so far; be chief or worker of a "
-        "search over several machines that share the output folder",
+        ("run", "bounds", "status", "best", "chief", "worker"),
+        "run (default) the search; print random search's bounds in its space; tell its status; print the best "
+        "config so far; be chief or worker of a search over several machines that share the output folder",
         default="run",
     )
     task.add_argument("--workers", type=int, default=1, metavar="N", help="trials at once on this machine")
@@ -114,13 +114,23 @@ def _add_template(task):
     )
     _add_files(task)
     task.add_argument(
-        "--points", metavar="FILE", help="CSV x,y,z,inside[,label] (RAS mm, inside 1 or 0) a mask must obey"
+        "--points", type=_path, metavar="FILE", help="CSV x,y,z,inside[,label] (RAS mm, inside 1 or 0) a mask must obey"
     )
 
 
 def _add_files(task):
-    task.add_argument("--input", dest="inputs", nargs="+", default=[], metavar="PATH", help="what to predict")
-    task.add_argument("--to", metavar="FOLDER", help="where results go; by default a folder within the run's")
+    task.add_argument(
+        "--input", dest="inputs", type=_path, nargs="+", default=[], metavar="PATH", help="what to predict"
+    )
+    task.add_argument(
+        "--to", type=_path, metavar="FOLDER", help="where results go; by default a folder within the run's"
+    )
+
+
+def _path(word):
+    from app.config import absolute
+
+    return absolute(word)
 
 
 def main(arguments=None):

@@ -1,7 +1,9 @@
 """Configs: YAML files checked by pydantic, with errors that a user can act on."""
 
 import difflib
+import os
 from pathlib import Path
+from typing import Annotated
 
 import pydantic
 import yaml
@@ -9,10 +11,33 @@ import yaml
 from app.errors import UserError
 
 
+def absolute(path):
+    """A path or glob pattern of the user's, made independent of the working directory.
+
+    Everything that comes from a config or the command line passes here once, where it is read: what runs
+    later, or in another process, may have another working directory.
+
+    Args:
+        path: String or `Path`; `~` is the home folder.
+
+    Returns:
+        Absolute path, of the same type.
+    """
+    return type(path)(os.path.abspath(os.path.expanduser(path)))
+
+
+PathPattern = Annotated[str, pydantic.AfterValidator(absolute)]
+
+
 class Config(pydantic.BaseModel):
-    """Base of every config: unknown keys refused, values frozen."""
+    """Base of every config: unknown keys refused, values frozen, paths absolute."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
+
+    @pydantic.field_validator("*", mode="after")
+    @classmethod
+    def _absolute(cls, value):
+        return absolute(value) if isinstance(value, Path) else value
 
 
 class TaskConfig(Config):

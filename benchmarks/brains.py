@@ -83,12 +83,3 @@ def mean_dice(fixed, moved):
     both = np.bincount(fixed[fixed == moved].ravel(), minlength=STRUCTURES + 1)[1 : STRUCTURES + 1]
     present = sizes[0] > 0
     return float((2.0 * both[present] / (sizes[0] + sizes[1])[present]).mean())
-
-
-def folding_percent(displacement):
-    """Voxels whose Jacobian determinant (central differences) is 0 or less, in percent."""
-    rank = displacement.shape[-1]
-    jacobian = np.stack(
-        [np.stack(np.gradient(displacement[..., component]), -1) for component in range(rank)], -2
-    ) + np.eye(rank)
-    return float(100.0 * np.mean(np.linalg.det(jacobian) <= 0))

@@ -1,11 +1,13 @@
 """The kernels, a whole pair and a training step against the peers: seconds, memory, ratios.
 
-    python -m benchmarks.floor                    ours, VoxelMorph 0.2, SciPy: 15 minutes on 2 cores
+    python -m benchmarks.floor                    ours, VoxelMorph 0.2, SciPy: 20 minutes on 2 cores
     python -m benchmarks.floor --peers            also VoxelMorph 0.3.4, MONAI, PyTorch's grid_sample, and
                                                   ours on JAX, in an environment that is built for them
 
 Every row is a process of its own with the machine to itself; sides follow one another in alternating
-order, round after round, and the median of all repeats counts. The table goes to `docs/performance.md`.
+order, round after round, and the median of all repeats counts. The tables, one for each kind of processor
+that was measured, go to `docs/performance.md`. On a machine with AVX-512 `ONEDNN_MAX_CPU_ISA=AVX2` stands in
+for one without.
 """
 
 import argparse
@@ -17,13 +19,12 @@ import sys
 import venv
 from pathlib import Path
 
-from app.files import write_text
+from app.processor import processor
 from benchmarks.floor_child import CHANNELS, FULL, HALF, STEPS
+from benchmarks.pages import write_tables
 from benchmarks.results_file import ResultsFile
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "performance.md"
-MARKS = "<!-- written by benchmarks/floor.py -->", "<!-- end -->"
 PEERS = ROOT / ".venv-peers"
 REQUIREMENTS = (
     "torch==2.13.0",
@@ -50,6 +51,8 @@ HERE = {
     OURS: list(JOBS),
     "ours, bfloat16": ["pair"],
     "ours, VoxelMorph's network": list(STEPS),
+    "ours, one thread an operation": list(STEPS),
+    "ours, one operation at a time": list(STEPS),
     ORIGINAL: list(JOBS),
     "SciPy": ["warp_1", "warp_8"],
 }
@@ -80,13 +83,9 @@ def main():
             order = [side for side, jobs in sides.items() if job in jobs]
             for side in order if number % 2 == 0 else reversed(order):
                 measure(results, job, side, number, pythons)
-    summary = summarise(results.rows)
-    results.write(**summary)
-    if PAGE.is_file():
-        before, _, rest = PAGE.read_text().partition(MARKS[0])
-        after = rest.partition(MARKS[1])[2]
-        write_text(PAGE, f"{before}{MARKS[0]}\n{table(summary, results.content['machine'])}\n{MARKS[1]}{after}")
-    print(table(summary, results.content["machine"]))
+    results.write(**{vectors: summarise(rows) for vectors, rows in by_processor(results.rows).items()})
+    write_tables("floor", tables(results.content))
+    print(tables(results.content)["tables"])
 
 
 def build_peers():
@@ -118,7 +117,23 @@ def measure(results, job, side, number, pythons):
             raise SystemExit(f"{side}, {job} failed:\n{done.stderr[-3000:]}")
         return json.loads(done.stdout.splitlines()[-1])
 
-    results.measure(f"{job} / {side} / {number}", in_child)
+    results.measure(f"{processor()['vectors']} / {job} / {side} / {number}", in_child)
+
+
+def by_processor(rows):
+    """Rows of each kind of processor, under "job / side / round".
+
+    Args:
+        rows: Dict from "vectors / job / side / round" to what was measured.
+
+    Returns:
+        Dict from vector width to such a dict.
+    """
+    kinds = {}
+    for name, row in rows.items():
+        vectors, _, rest = name.partition(" / ")
+        kinds.setdefault(vectors, {})[rest] = row
+    return kinds
 
 
 def summarise(rows):
@@ -142,6 +157,10 @@ def summarise(rows):
                 "mean": found[0]["mean"],
                 "deviation": found[0]["deviation"],
                 "device": found[0]["device"],
+                "processor": found[0]["processor"],
+                "cpu_seconds": statistics.median(row["cpu_seconds"] for row in found)
+                if all("cpu_seconds" in row for row in found)
+                else None,
             }
             for side, found in sides.items()
         }
@@ -182,14 +201,31 @@ def _voxels(shape):
     return total
 
 
-def table(summary, machine):
-    """The page's tables in Markdown."""
+def tables(content):
+    """The page's tables in Markdown, one for each kind of processor.
+
+    Args:
+        content: Of the results file.
+
+    Returns:
+        Dict from the name of a place in the docs to Markdown.
+    """
+    return {
+        "tables": "\n\n".join(
+            _table(vectors, summarise(rows), content["machine"])
+            for vectors, rows in by_processor(content["rows"]).items()
+        )
+    }
+
+
+def _table(vectors, summary, machine):
     bandwidth = summary["bandwidth_gb_s"]
+    name = summary["jobs"]["warp_1"][OURS]["processor"]
     lines = [
-        f"{machine['processor']}, {machine['cores']} cores; a copy by all cores moves {bandwidth['copy']:.1f} GB/s.",
+        f"**{vectors}**: {name}, {machine['cores']} cores; a copy by all cores moves {bandwidth['copy']:.1f} GB/s.",
         "",
-        "| job | side | ms | times ours | peak GiB | must move, MB | share of copy bandwidth |",
-        "|---|---|---:|---:|---:|---:|---:|",
+        "| job | side | ms | CPU ms | times ours | peak GiB | must move, MB | share of copy bandwidth |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     for job, sides in summary["jobs"].items():
         for side, one in sides.items():
@@ -197,7 +233,9 @@ def table(summary, machine):
             share = f"{100 * one['share_of_bandwidth']:.0f} %" if job in KERNELS else ""
             ratio = "" if side == OURS else f"{one['times_slower_than_ours']:.1f}"
             label = side if one.get("same_answer", True) else f"{side} *"
-            cells = [JOBS[job], label, f"{1e3 * one['seconds']:.0f}", ratio, f"{one['peak_gib']:.2f}", moved, share]
+            spent = "" if one["cpu_seconds"] is None else f"{1e3 * one['cpu_seconds']:.0f}"
+            took = f"{1e3 * one['seconds']:.0f}"
+            cells = [JOBS[job], label, took, spent, ratio, f"{one['peak_gib']:.2f}", moved, share]
             lines.append(f"| {' | '.join(cells)} |")
     lines += [
         "",

@@ -244,9 +244,21 @@ def ours_jax(job):
     return lambda: jax.block_until_ready(function(volume, field)), lambda y: np.asarray(y[1][-1])
 
 
+def ours_with(variable):
+    """Ours, with one of TensorFlow's two thread pools of one thread."""
+
+    def job_with(job):
+        os.environ[variable] = "1"
+        return ours(job)
+
+    return job_with
+
+
 SIDES = {
     "copy": copy,
     "ours": ours,
+    "ours, one thread an operation": ours_with("TF_NUM_INTRAOP_THREADS"),
+    "ours, one operation at a time": ours_with("TF_NUM_INTEROP_THREADS"),
     "ours, bfloat16": lambda job: ours(job, precision="bfloat16"),
     "ours, VoxelMorph's network": lambda job: ours(job, features="images"),
     "VoxelMorph 0.2": voxelmorph_02,
@@ -270,14 +282,16 @@ def main():
     run, answer = SIDES[side](job)
     for _ in range(2):  # the first call compiles
         result = run()
-    seconds = []
+    seconds, began = [], time.process_time()
     for _ in range(repeats):
         started = time.perf_counter()
         result = run()
         seconds.append(time.perf_counter() - started)
+    spent = (time.process_time() - began) / repeats
     found = np.asarray(answer(result), "float64")
     row = {
         "seconds": seconds,
+        "cpu_seconds": spent,
         "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
         "mean": float(found.mean()),
         "deviation": float(found.std()),

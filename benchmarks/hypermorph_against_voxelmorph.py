@@ -20,6 +20,8 @@ import numpy as np
 from benchmarks.brains import load_volumes, random_pairs, split
 from benchmarks.results_file import ResultsFile
 
+ROOT = Path(__file__).resolve().parents[1]
+
 LAMBDAS = [0.0, 0.1, 0.3, 0.5, 0.7, 0.9]
 ROWS = {
     "ours, default (forces, per channel)": ["ours", "forces", "per_channel", "1e-3"],
@@ -55,7 +57,7 @@ def main():
 def in_child(words, seconds, data):
     """One row, measured in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.train_for_seconds", *words, str(seconds), str(data)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     if done.returncode:
         raise SystemExit(f"{' '.join(words)} failed:\n{done.stderr[-3000:]}")
     return json.loads(done.stdout.splitlines()[-1])

@@ -12,8 +12,9 @@ import time
 
 import numpy as np
 
-from benchmarks.brains import folding_percent, mean_dice, unit, warp_labels
+from benchmarks.brains import mean_dice, unit, warp_labels
 from benchmarks.hypermorph_against_voxelmorph import LAMBDAS
+from nets.ops.folding import folding_percent
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

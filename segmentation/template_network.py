@@ -27,7 +27,7 @@ class TemplateNetwork(keras.Model):
         filters, dropout, batch_normalisation: Of the U-Net.
         transform: "global_local", "global" or "local".
         diffeomorphic: Whether the local field is the flow of a velocity, which does not fold but where it is extreme
-            (between voxels: see `segmentation.folding`), or a displacement (the thesis).
+            (between voxels: see `nets.ops.folding`), or a displacement (the thesis).
         local_weight, volume_weight: See `segmentation.deform.Deform`.
 
     Input shape:

@@ -14,7 +14,7 @@ class CohortSummary:
     """What a sound cohort is like.
 
     Args:
-        shape: Spatial shape that the networks will see.
+        shape: Spatial shape that the networks will see: the config's, else along each axis the largest.
         shapes: Set of the shapes of the files.
         spacing_mm: Voxel size of the first image.
         structures: Label values to compare, in order; empty without labels.
@@ -57,11 +57,8 @@ def check_cohort(subjects, config, rank):
     for one in found:
         problems += one["problems"]
     shapes = {one["shape"] for one in found if "shape" in one}
-    if config.shape is None and len(shapes) > 1:
-        problems.append(
-            f"data: images have different shapes, {_several(shapes)}; set data.shape to the shape "
-            "to which they shall be padded and cropped about their centre"
-        )
+    if config.shape is None and len(shapes) > 1 and len({len(shape) for shape in shapes}) > 1:
+        problems.append(f"data: images have different numbers of axes, {_several(shapes)}; give all of one kind")
     grids = {one["grid"]: subject for one, subject in zip(found, subjects, strict=True) if "grid" in one}
     if len(grids) > 1:
         listed = "; ".join(f"{grid} ({subject.image})" for grid, subject in list(grids.items())[:3])
@@ -71,7 +68,12 @@ def check_cohort(subjects, config, rank):
     structures, absent = _structures(found, config)
     problems += absent
     list_problems(problems)
-    shape = tuple(config.shape or next(iter(shapes)))
+    shape = tuple(config.shape or map(max, zip(*shapes, strict=True)))
+    if config.shape is None and len(shapes) > 1:
+        print(
+            f"note: images have different shapes, {_several(shapes)}; all are padded with zeros about their centre "
+            f"to {shape}; set data.shape for another"
+        )
     return CohortSummary(shape, shapes, found[0]["spacing_mm"], structures)
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pydantic
 
-from app.config import Config
+from app.config import Config, PathPattern
 from app.data.phantoms.brains import BrainsConfig
 from app.errors import UserError
 
 SPLITS = ("train", "validate", "test")
+PAIR = 2  # subjects that a part needs at the least where pairs are registered
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,11 +33,13 @@ class SplitConfig(Config):
     validate_: float = pydantic.Field(0.1, alias="validate")
     test: float = 0.1
 
-    def counts(self, total):
+    def counts(self, total, least=0):
         """Numbers of subjects.
 
         Args:
             total: Size of the cohort.
+            least: How many each part needs; a share that comes to fewer takes so many, where the cohort
+                has enough for all three.
 
         Returns:
             Dict from split to count. Shares (all at most 1) are rounded; where they sum to 1
@@ -47,7 +50,8 @@ class SplitConfig(Config):
         """
         wanted = dict(zip(SPLITS, (self.train, self.validate_, self.test), strict=True))
         if max(wanted.values()) <= 1:
-            counts = {name: round(share * total) for name, share in wanted.items()}
+            least = least if total >= 3 * least else 0
+            counts = {name: max(round(share * total), least if share else 0) for name, share in wanted.items()}
             if abs(sum(wanted.values()) - 1.0) < 1e-6:
                 counts["train"] = total - counts["validate"] - counts["test"]
         else:
@@ -61,8 +65,8 @@ class CohortConfig(Config):
     """Where the images are, and what is done with them."""
 
     cohort: Path | None = None
-    images: str | None = None
-    labels: str | None = None
+    images: PathPattern | None = None
+    labels: PathPattern | None = None
     phantom: BrainsConfig | None = None
     label_names: Path | None = None
     structures: list[int] | None = None
@@ -109,13 +113,14 @@ def read_cohort(config):
     return subjects
 
 
-def split_cohort(subjects, split, seed):
+def split_cohort(subjects, split, seed, least=0):
     """Deal subjects to training, validation and test.
 
     Args:
         subjects: List of `Subject`, or of their names.
         split: `SplitConfig`.
         seed: Integer; the same seed deals alike.
+        least: As for `SplitConfig.counts`.
 
     Returns:
         Dict from "train", "validate", "test" to a list of them.
@@ -123,7 +128,7 @@ def split_cohort(subjects, split, seed):
     Raises:
         UserError: If the cohort is too small for the split.
     """
-    counts = split.counts(len(subjects))
+    counts = split.counts(len(subjects), least)
     order = np.random.default_rng(seed).permutation(len(subjects))
     parts, start = {}, 0
     for name in SPLITS:
@@ -147,6 +152,22 @@ def draw_pairs(subjects, count, seed):
     pairs = [(m, f) for m in everyone for f in everyone if m != f]
     chosen = np.random.default_rng(seed).permutation(len(pairs))[:count]
     return [(subjects[pairs[index][0]], subjects[pairs[index][1]]) for index in chosen]
+
+
+def cohort_label_names(config):
+    """Names of a cohort's labels: of `label_names`, else of a `labels.csv` beside its manifest, else none.
+
+    Args:
+        config: `CohortConfig`.
+
+    Returns:
+        Dict from label value to name.
+
+    Raises:
+        UserError: As `read_label_names`.
+    """
+    beside = config.cohort.with_name("labels.csv") if config.cohort else None
+    return read_label_names(config.label_names or (beside if beside and beside.is_file() else None))
 
 
 def read_label_names(path):

@@ -152,7 +152,8 @@ def _export(model, contract, base, endpoints, inputs):
         raise UserError("export: a SavedModel needs Keras' TensorFlow backend; unset KERAS_BACKEND")
     import tensorflow as tf
 
-    base = Path(base)
+    base = Path(base).absolute()
+    new = not base.exists()
     base.mkdir(parents=True, exist_ok=True)
     version = 1 + max((int(path.name) for path in base.iterdir() if path.name.isdigit()), default=0)
     temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=base))
@@ -162,13 +163,12 @@ def _export(model, contract, base, endpoints, inputs):
         contract.write(temporary / "assets.extra" / "model.json")
         temporary.chmod(0o755)
         temporary.rename(base / str(version))
-    except tf.errors.OpError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise UserError(
-            f"{base}: the SavedModel cannot be written ({error.message[:120]}); free space or choose another folder"
-        ) from None
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+    except BaseException as error:
+        shutil.rmtree(base if new else temporary, ignore_errors=True)
+        if isinstance(error, tf.errors.OpError):
+            raise UserError(
+                f"{base}: the SavedModel cannot be written ({error.message[:120]}); free space or choose another folder"
+            ) from None
         raise
     return base / str(version), difference
 

@@ -70,6 +70,7 @@ def tell_cost(model, batches, epochs):
 
 def _measured(model, batches):
     """Seconds a step, and GiB that this process took at most."""
+    model.optimizer.build(model.trainable_variables)
     seconds = []
     for step in range(MEASURED_STEPS + 1):
         x, y = (*batches[step % len(batches)], None)[:2]

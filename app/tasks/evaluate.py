@@ -6,21 +6,23 @@ from typing import Literal
 import numpy as np
 import pydantic
 
-from app.config import TaskConfig, config_text
+from app.config import TaskConfig, config_text, load_config
 from app.data.checks import check_cohort
-from app.data.cohort import CohortConfig, draw_pairs, read_cohort, read_label_names, split_cohort
+from app.data.cohort import PAIR, CohortConfig, cohort_label_names, draw_pairs, read_cohort, split_cohort
 from app.errors import UserError
 from app.quiet import import_keras
+from app.tasks.hypermorph_config import HyperMorphConfig
 from app.training.contract import find_model
 from app.training.run_folder import RunFolder, log
+from app.training.split_file import read_split
 
 
 class EvaluateConfig(TaskConfig):
-    """Config of the task."""
+    """Config of the task; without `data` the cohort, split and shape of the model's own run."""
 
     task: Literal["evaluate"] = "evaluate"
     model: Path
-    data: CohortConfig
+    data: CohortConfig | None = None
     precision: Literal["float32", "bfloat16"] | None = None
     subjects: Literal["train", "validate", "test", "all"] = "test"
     hyper: list[dict[str, float]] = pydantic.Field([{}], min_length=1)
@@ -31,6 +33,9 @@ CONFIG = EvaluateConfig
 
 def run(config, dry_run=False):
     """Measure and report: Dice, HD95, folding, SDlogJ and seconds, a pair and in sum.
+
+    Subjects are those of the run's own test split (`split.csv`), unless the config has a split of its own; images
+    are prepared and padded as in training. Subjects that were trained on are named.
 
     Args:
         config: `EvaluateConfig`; each entry of `hyper` names values, what is missing takes
@@ -44,29 +49,71 @@ def run(config, dry_run=False):
     folder.check(config, ("output", "data.cache_gib"))
     model_file, contract = find_model(config.model)
     values = list(dict.fromkeys(contract.hyper_vector(chosen) for chosen in config.hyper))
-    rule = {"low_percentile": contract.low_percentile, "high_percentile": contract.high_percentile}
-    data = config.data.model_copy(update=rule)
-    if data.phantom is not None:
-        raise UserError("data.phantom: evaluate reads files; give the cohort.csv of a run's phantoms folder")
-    subjects = read_cohort(data)
-    if config.subjects != "all":
-        subjects = split_cohort(subjects, data.split, config.seed)[config.subjects]
-    if len(subjects) < 2:
-        raise UserError(f"data: {len(subjects)} subjects to evaluate ({config.subjects}); two or more are needed")
+    data = _data(config, model_file.parent, contract)
+    split = read_split(model_file.parent)
+    subjects = _subjects(config, read_cohort(data), data, split)
     summary = check_cohort(subjects, data, len(contract.shape))
-    names = {**{int(k): v for k, v in contract.structures.items()}, **read_label_names(data.label_names)}
+    names = {**{int(k): v for k, v in contract.structures.items()}, **cohort_label_names(data)}
     pairs = draw_pairs(subjects, data.pairs, config.seed)
+    trained_on = _trained_on(subjects, split)
     if dry_run:
         print(config_text(config))
         print(f"{len(subjects)} subjects, {len(pairs)} pairs, {len(values)} hyper-parameter values")
-        print("dry run: nothing was written")
+        print(*([trained_on] if trained_on else []), "dry run: nothing was written", sep="\n")
         return
     folder.open(config)
     log(f"{len(pairs)} pairs at {len(values)} hyper-parameter values")
-    _evaluate(config, folder, model_file, contract, values, data, summary, names, pairs)
+    if trained_on:
+        log(trained_on)
+    _evaluate(config, folder, model_file, contract, values, data, summary, names, pairs, trained_on)
 
 
-def _evaluate(config, folder, model_file, contract, values, data, summary, names, pairs):
+def _data(config, run, contract):
+    """The cohort to evaluate on, its images prepared as those of the training."""
+    data = config.data
+    if data is None:
+        kept = run / "config.yaml"
+        if not kept.is_file():
+            raise UserError(f"data: missing, and {kept}, which would name the model's own cohort, is not there; add it")
+        data = load_config(HyperMorphConfig, kept).data
+        if data.phantom is not None:
+            data = data.model_copy(update={"cohort": run / "phantoms" / "cohort.csv", "phantom": None})
+    if data.phantom is not None:
+        raise UserError("data.phantom: evaluate reads files; give the cohort.csv of a run's phantoms folder")
+    rule = {"low_percentile": contract.low_percentile, "high_percentile": contract.high_percentile}
+    return data.model_copy(update={**rule, "shape": data.shape or contract.shape})
+
+
+def _subjects(config, subjects, data, split):
+    """Those of the config's own split, else of the run's, else all."""
+    if config.subjects != "all":
+        if (config.data is not None and "split" in config.data.model_fields_set) or not split:
+            subjects = split_cohort(subjects, data.split, config.seed, PAIR)[config.subjects]
+        else:
+            chosen = set(split.get(config.subjects, ()))
+            subjects = [subject for subject in subjects if subject.name in chosen]
+    if len(subjects) < PAIR:
+        raise UserError(
+            f"data: {len(subjects)} subjects to evaluate ({config.subjects}), {PAIR} or more are needed; for another "
+            "cohort than the model's set subjects: all"
+        )
+    return subjects
+
+
+def _trained_on(subjects, split):
+    """A line that names the subjects which the model was trained on, or None."""
+    trained = set(split.get("train", ()))
+    known = [subject.name for subject in subjects if subject.name in trained]
+    if not known:
+        return None
+    listed = ", ".join(known[:5]) + (" ..." if len(known) > 5 else "")
+    return (
+        f"note: {len(known)} of the {len(subjects)} subjects have names that the model was trained on ({listed}): "
+        "their figures are no evidence for new subjects"
+    )
+
+
+def _evaluate(config, folder, model_file, contract, values, data, summary, names, pairs, trained_on):
     import_keras()
 
     from app.data.batches import SubjectCache
@@ -93,6 +140,6 @@ def _evaluate(config, folder, model_file, contract, values, data, summary, names
         labels,
         pairs[0],
         summary.spacing_mm,
-        SIMULATED if contract.simulated else None,
+        " ".join([*([SIMULATED] if contract.simulated else []), *([trained_on] if trained_on else [])]) or None,
     )
     log(f"report: {path}")

@@ -7,11 +7,13 @@ from pathlib import Path
 
 from app.config import config_text
 from app.data.checks import check_cohort
-from app.data.cohort import draw_pairs, read_cohort, read_label_names, split_cohort
+from app.data.cohort import PAIR, cohort_label_names, draw_pairs, read_cohort, split_cohort
 from app.errors import UserError, list_problems
+from app.files import write_csv
 from app.quiet import import_keras
 from app.tasks.hypermorph_config import HyperMorphConfig
 from app.training.run_folder import RunFolder, log
+from app.training.split_file import SPLIT, check_split, subject_rows
 from nets.registration.hyper_parameter import HyperParameter
 
 CONFIG = HyperMorphConfig
@@ -31,19 +33,21 @@ def run(config, dry_run=False):
     hyper = hyper_parameters(config)
     folder = RunFolder(config.output)
     folder.check(config, FREE_KEYS)
-    names = read_label_names(config.data.label_names)
     with tempfile.TemporaryDirectory() as scratch:
-        data, simulated, phantom_names = _data(config, Path(scratch) if dry_run else config.output / "phantoms")
-        names |= phantom_names
+        data, simulated = _data(config, Path(scratch) if dry_run else config.output / "phantoms")
+        names = cohort_label_names(data)
         return _checked_run(config, dry_run, folder, hyper, data, simulated, names)
 
 
 def _checked(config, data):
     """Subjects, splits and summary; everything that is wrong is said."""
     subjects = read_cohort(data)
-    parts = split_cohort(subjects, data.split, config.seed)
+    parts = split_cohort(subjects, data.split, config.seed, PAIR)
     problems = [
-        f"data.split: {name} needs 2 subjects or more, has {len(part)}" for name, part in parts.items() if len(part) < 2
+        f"data.split: {name} needs {PAIR} subjects or more, has {len(part)} of the cohort's {len(subjects)}; "
+        "raise its share or add subjects"
+        for name, part in parts.items()
+        if len(part) < PAIR
     ]
     list_problems(problems)
     summary = check_cohort(subjects, data, config.network.rank)
@@ -59,7 +63,10 @@ def _checked_run(config, dry_run, folder, hyper, data, simulated, names):
 
         print(config_text(config))
         return describe(config, hyper, subjects, parts, summary, data, uses_labels(config))
+    rows = subject_rows(parts)
+    check_split(folder, rows)
     folder.open(config)
+    write_csv(folder.path / SPLIT, rows)
     log(f"{len(subjects)} subjects {summary.shape}, {len(summary.structures)} structures, output in {folder.path}")
     return _train_and_report(config, hyper, parts, summary, data, names, simulated, folder)
 
@@ -193,7 +200,7 @@ def trials(config, phantoms):
         UserError: If config or data are wrong.
     """
     hyper_parameters(config)
-    data, _, _ = _data(config, phantoms)
+    data, _ = _data(config, phantoms)
     _, parts, summary = _checked(config, data)
     import_keras()
 
@@ -261,15 +268,15 @@ def hyper_parameters(config):
 
 
 def _data(config, where):
-    """The data section with a simulated cohort made and named in it, whether it is one, its labels' names."""
+    """The data section with a simulated cohort made and named in it, and whether it is one."""
     data = config.data
     given = [key for key in ("cohort", "images", "phantom") if getattr(data, key) is not None]
     if len(given) != 1:
         raise UserError(f"data: give one of cohort, images and phantom; given: {', '.join(given) or 'none'}")
     if data.phantom is None:
-        return data, False, {}
+        return data, False
     from app.data.phantoms.brains import write_brains
 
     data.split.counts(data.phantom.subjects)
-    cohort, names = write_brains(where, data.phantom)
-    return data.model_copy(update={"cohort": cohort}), True, read_label_names(names)
+    cohort, _ = write_brains(where, data.phantom)
+    return data.model_copy(update={"cohort": cohort}), True

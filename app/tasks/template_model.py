@@ -10,9 +10,9 @@ from app.data.cube import cube_grid, from_cube, to_cube, unit_range
 from app.errors import UserError, list_problems
 from app.training.train import optimizer
 from nets.losses.dice import SegmentationLoss
+from nets.ops.folding import folding_voxels
 from nets.segmentation_unet import SegmentationUNet
 from segmentation.deform import deform
-from segmentation.folding import folding_voxels
 from segmentation.pose import enough_seen, nearly_mask
 from segmentation.pose_loss import PoseLoss
 from segmentation.refine import Refinement, on_side

@@ -11,6 +11,7 @@ import sys
 from app.config import config_text
 from app.errors import UserError
 from app.quiet import import_keras
+from app.tasks.tune_bounds import bounds_lines
 from app.tasks.tune_config import TuneConfig
 from app.training.run_folder import RunFolder, log
 
@@ -25,8 +26,8 @@ def run(config, dry_run=False, action="run", workers=1, address=None, name=None)
     Args:
         config: `TuneConfig`.
         dry_run: Check and print only.
-        action: "run"; "status" or "best" of a search that was begun; "chief" or "worker" of one
-            over several machines that share the output folder.
+        action: "run"; "bounds" of random search in this space; "status" or "best" of a search that was
+            begun; "chief" or "worker" of one over several machines that share the output folder.
         workers: Processes on this machine.
         address: "HOST:PORT" of the chief.
         name: The worker's own name, unique.
@@ -40,6 +41,8 @@ def run(config, dry_run=False, action="run", workers=1, address=None, name=None)
     )
     folder = RunFolder(config.output)
     folder.check(resolved, FREE_KEYS)
+    if action == "bounds":
+        return print("\n".join(bounds_lines(_space_size(config), config.search.trials)))
     if action in ("status", "best"):
         return _tell(config, base, folder, action)
     if dry_run:
@@ -109,6 +112,16 @@ def _conclude(config, base, folder, oracle):
     log(f"report: {path}")
 
 
+def _space_size(config):
+    """Number of different configurations; infinite where a range is continuous."""
+    import_keras()
+
+    from app.tuning.declare import declare
+    from app.tuning.space import Space
+
+    return Space(declare(config.search.space)).size
+
+
 def make_oracle(config, base):
     """The oracle of a search.
 
@@ -139,7 +152,7 @@ def make_oracle(config, base):
         return RandomOracle(**options)
     if search.method == "grid":
         return GridOracle(points=search.grid_points, **options)
-    options |= {"liar": search.liar, "acquisition": search.acquisition}
+    options |= {name: getattr(search, name) for name in ("liar", "acquisition", "kernel", "marginalise")}
     if search.method == "bayesian":
         return BayesianOracle(**options)
     return HyperbandBayesianOracle(

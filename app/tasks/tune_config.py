@@ -7,6 +7,7 @@ import pydantic
 
 from app.config import Config, TaskConfig, check_values, with_values
 from app.errors import UserError, list_problems
+from app.tuning.kernel import SHAPES
 
 TRAINABLE = {"hypermorph": "app.tasks.hypermorph", "fov": "app.tasks.fov"}
 FROZEN = ("output", "data", "evaluation", "task", "seed")
@@ -54,6 +55,8 @@ class SearchConfig(Config):
     cycles: int = pydantic.Field(1, ge=1)
     liar: Literal["min", "mean", "max", "believer"] = "max"
     acquisition: Literal["expected_improvement", "probability_of_improvement"] = "expected_improvement"
+    kernel: Literal[SHAPES] = "matern"
+    marginalise: int = pydantic.Field(0, ge=0, le=100)
     grid_points: int = pydantic.Field(5, ge=2)
     keep_best: int = pydantic.Field(3, ge=1)
     max_parameters: int | None = pydantic.Field(None, ge=1)

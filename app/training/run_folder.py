@@ -7,7 +7,7 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
-from app.config import config_text
+from app.config import config_text, load_config
 from app.errors import UserError
 from app.files import write_csv, write_json, write_text
 from app.processor import cores, onednn_state, processor
@@ -43,7 +43,7 @@ class RunFolder:
             UserError: If the folder holds a run with another config.
         """
         before = self.path / "config.yaml"
-        if before.is_file() and _without(before.read_text(), free) != _without(config_text(config), free):
+        if before.is_file() and _without(_as_read_now(before, config), free) != _without(config_text(config), free):
             raise UserError(
                 f"{self.path}: holds a run with another config ({before}); choose another folder with "
                 "--set output=FOLDER, or delete this one"
@@ -135,6 +135,14 @@ def _number(key, value):
     if not value:
         return None
     return int(value) if key == "epoch" else float(value)
+
+
+def _as_read_now(file, config):
+    """A run's config with the defaults and absolute paths that it gets today."""
+    try:
+        return config_text(load_config(type(config), file))
+    except UserError:
+        return file.read_text()
 
 
 def _without(text, free):

@@ -6,6 +6,35 @@ from app.errors import UserError
 SPLIT = "split.csv"
 
 
+def subject_rows(parts):
+    """Who was dealt where.
+
+    Args:
+        parts: Dict from split to a list of `Subject`.
+
+    Returns:
+        List of dicts of strings, for `check_split`.
+    """
+    return [{"part": part, "subject": subject.name} for part in parts for subject in parts[part]]
+
+
+def read_split(folder):
+    """Who was dealt where when a run's model was trained.
+
+    Args:
+        folder: Folder of the run, or of its model.
+
+    Returns:
+        Dict from "train", "validate", "test" to a list of subjects' names; empty where no run has left one.
+    """
+    path = folder / SPLIT
+    parts = {}
+    if path.is_file():
+        for row in csv_rows(path, ("part", "subject")):
+            parts.setdefault(row["part"], []).append(row["subject"])
+    return parts
+
+
 def check_split(folder, rows):
     """See that a cohort is still dealt as when the run began: else what was trained on would be tested.
 

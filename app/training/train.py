@@ -48,6 +48,8 @@ def _train(build, pairs, config, folder, measure, compile_model):
     else:
         model, done, history = build(), 0, []
         compile_model(model) if compile_model else model.compile(optimizer(config, steps))
+        # Else its variables are made within the first step, which TensorFlow then traces twice.
+        model.optimizer.build(model.trainable_variables)
     if done >= config.epochs:
         log(f"training is complete ({done} epochs)")
         return model, history

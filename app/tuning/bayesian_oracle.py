@@ -19,7 +19,7 @@ class BayesianOracle(SearchOracle):
         num_initial_points: Random trials at the start; by default 3, or a hyper-parameter each.
         acquisition: "expected_improvement" or "probability_of_improvement".
         liar: "min", "mean", "max" or "believer", see `Surrogate`.
-        kernel: "matern52" or "squared_exponential".
+        kernel: "matern", "matern_3_2" or "squared_exponential", see `Kernel`.
         feasibility: Whether failed trials teach where not to go.
         marginalise: Draws of the kernel's parameters to average over; 0 takes the most likely ones.
         size_of: Function `(values) -> (parameters, activations)`, counted before a model is built,
@@ -45,7 +45,7 @@ class BayesianOracle(SearchOracle):
         num_initial_points=None,
         acquisition="expected_improvement",
         liar="max",
-        kernel="matern52",
+        kernel="matern",
         feasibility=True,
         marginalise=0,
         size_of=None,

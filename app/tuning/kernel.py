@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from scipy.spatial.distance import cdist
 
-SHAPES = ("matern52", "squared_exponential")
+SHAPES = ("matern", "matern_3_2", "squared_exponential")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Kernel:
 
     Args:
         categorical: Tuple of bool, one a column (without time).
-        shape: "matern52" or "squared_exponential".
+        shape: "matern" (5/2), "matern_3_2" (rougher) or "squared_exponential" (the smoothest).
         over_time: Whether points carry training time.
 
     Raises:
@@ -39,7 +39,7 @@ class Kernel:
     """
 
     categorical: tuple
-    shape: str = "matern52"
+    shape: str = "matern"
     over_time: bool = False
 
     def __post_init__(self):
@@ -157,6 +157,10 @@ class Kernel:
         if self.shape == "squared_exponential":
             f = np.exp(-0.5 * squared)
             return f, -0.5 * f
+        if self.shape == "matern_3_2":
+            root = np.sqrt(3.0 * squared)
+            decay = np.exp(-root)
+            return (1.0 + root) * decay, -1.5 * decay
         root = np.sqrt(5.0 * squared)
         decay = np.exp(-root)
         return (1.0 + root + root**2 / 3.0) * decay, -(5.0 / 6.0) * (1.0 + root) * decay

@@ -32,13 +32,36 @@ def probability_of_hit(draws, good, total):
     return 1.0 - float(hypergeom.pmf(0, total, good, draws))
 
 
-def draws_needed(top, probability, total):
+def certainty(draws, top, total=math.inf):
+    """Probability that random draws without repetition hit the top share of a space.
+
+    Args:
+        draws: Number of draws.
+        top: Share of the configurations that are good enough, in (0, 1].
+        total: Number of configurations; infinite where a range is continuous.
+
+    Returns:
+        Probability.
+
+    Raises:
+        ValueError: If a number is out of range.
+    """
+    if math.isinf(total):
+        return 1.0 - (1.0 - top) ** draws
+    return probability_of_hit(min(draws, total), _good(top, total), total)
+
+
+def _good(top, total):
+    return max(1, math.floor(top * total + 1e-9))
+
+
+def draws_needed(top, probability, total=math.inf):
     """Smallest number of random draws that hit the top share with a probability.
 
     Args:
         top: Share of the configurations that are good enough, in (0, 1].
         probability: In (0, 1).
-        total: Number of configurations.
+        total: Number of configurations; infinite where a range is continuous.
 
     Returns:
         Integer.
@@ -51,11 +74,12 @@ def draws_needed(top, probability, total):
     """
     if not 0 < top <= 1 or not 0 < probability < 1:
         raise ValueError(f"Expected shares within (0, 1). Received: top={top}, probability={probability}")
-    good = max(1, math.floor(top * total + 1e-9))
+    if math.isinf(total):
+        return 1 + math.floor(math.log1p(-probability) / math.log1p(-top)) if top < 1 else 1
     low, high = 1, total
     while low < high:
         middle = (low + high) // 2
-        if probability_of_hit(middle, good, total) > probability:
+        if certainty(middle, top, total) > probability:
             high = middle
         else:
             low = middle + 1

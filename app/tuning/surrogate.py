@@ -41,7 +41,7 @@ class Surrogate:
         acquisition_name: "expected_improvement" or "probability_of_improvement".
         liar: What a running trial counts as until its value is known: "min", "mean" or "max" of the
             values so far, or "believer", the predicted mean.
-        kernel: "matern52" or "squared_exponential".
+        kernel: "matern", "matern_3_2" or "squared_exponential", see `Kernel`.
         over_time: Whether observations before the full budget are used, with a kernel over time.
         feasibility: Whether failures are learnt from.
         marginalise: Draws of the kernel's parameters to average over; 0 takes the most likely ones.
@@ -56,7 +56,7 @@ class Surrogate:
         space,
         acquisition_name="expected_improvement",
         liar="max",
-        kernel="matern52",
+        kernel="matern",
         over_time=False,
         feasibility=True,
         marginalise=0,

@@ -35,7 +35,8 @@ def ncc_loss(fixed, moved, window=9, epsilon=1e-5):
     stacked = ops.concatenate(maps, axis=0)[..., None]
     widths = ops.tile(window, [len(maps)]) if len(window.shape) else window
     sums = ops.reshape(box_sum(stacked, widths), (len(maps), batch, *ops.shape(maps[0])[1:]))
-    sum_f, sum_m, sum_ff, sum_mm, sum_fm = (sums[index] for index in range(len(maps)))
+    # Slices would each have a gradient of all five maps' size.
+    sum_f, sum_m, sum_ff, sum_mm, sum_fm = ops.unstack(sums, len(maps))
     cross = ops.maximum(sum_fm - sum_f * sum_m / count, epsilon)
     variance_f = ops.maximum(sum_ff - sum_f * sum_f / count, epsilon)
     variance_m = ops.maximum(sum_mm - sum_m * sum_m / count, epsilon)

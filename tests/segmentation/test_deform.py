@@ -9,12 +9,12 @@ from scipy.spatial.transform import Rotation
 from nets.losses.dice import SegmentationLoss
 from nets.ops.affine import parameters_to_affine
 from nets.ops.compose import compose
+from nets.ops.folding import folding_voxels
 from nets.ops.integrate import integrate_velocity
 from nets.ops.jacobian import jacobian_determinant
 from nets.ops.moments import soft_moments
 from segmentation.align import moments
 from segmentation.deform import SHARPNESS, SmoothVelocity, deform, penalties
-from segmentation.folding import folding_voxels
 from segmentation.pose import PosePredictor, principal_pose
 from segmentation.pose_loss import PoseLoss
 from segmentation.refine import MARGIN, Refinement, on_side

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
 
+from nets.ops.folding import folding_percent, folding_voxels
 from nets.ops.jacobian import jacobian_determinant
-from segmentation.folding import folding_voxels
 from tests.segmentation.shapes import grid
 
 
@@ -48,6 +48,14 @@ def test_what_folds_is_what_the_map_itself_does(rng):
         folds |= np.linalg.det(np.stack(edges, axis=-1)) <= 0
     assert 0 < folds.sum() < folds.size
     assert folding_voxels(displacement) == folds.sum()
+
+
+def test_slices_fold_likewise():
+    """A 2D displacement that alternates must not count as smooth."""
+    displacement = np.zeros((8, 5, 2), "float32")
+    displacement[::2, :, 0], displacement[1::2, :, 0] = 0.6, -0.6
+    assert folding_percent(displacement) == 100.0
+    assert folding_percent(displacement * 0.5) == 0.0
 
 
 @pytest.mark.parametrize("shape", [(4, 4, 4), (4, 4, 4, 2), (1, 4, 4, 3)])
