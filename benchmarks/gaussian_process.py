@@ -5,7 +5,8 @@
 Written to `results/gaussian_process.json`: for n points the time of 27 liars told one after another
 with the growing factor and with 27 full factors; the error of the factor after 1,000 appends; and the
 time of a suggestion at 100, 300 and 1,000 trials (7 hyper-parameters) of ours, amortised over the
-refits of the kernel, and of `keras_tuner.oracles.BayesianOptimizationOracle`.
+refits of the kernel, and of `keras_tuner.oracles.BayesianOptimizationOracle`. The table goes to
+`docs/tuning.md`.
 """
 
 import argparse
@@ -16,10 +17,12 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np  # noqa: E402
 
+from benchmarks.pages import write_tables  # noqa: E402
 from benchmarks.results_file import ResultsFile  # noqa: E402
 
 BATCH = 27
 SIZES = (100, 300, 1000, 2000)
+SUGGESTED = (100, 300, 1000)
 
 
 def main():
@@ -30,11 +33,52 @@ def main():
     results.measure("error after 1,000 appends", _error)
     for size in SIZES:
         results.measure(f"liars {size}", lambda size=size: _liars(size, options.repeats))
-    for size in (100, 300, 1000):
+    for size in SUGGESTED:
         results.measure(f"suggestion {size}", lambda size=size: _suggestions(size))
     results.write()
+    write_tables("gaussian_process", tables(results.content))
     for name, row in results.rows.items():
         print(name, {key: value if isinstance(value, str) else float(f"{value:.4g}") for key, value in row.items()})
+
+
+def tables(content):
+    """The page's table in Markdown.
+
+    Args:
+        content: Of the results file.
+
+    Returns:
+        Dict from the name of a place in the docs to Markdown.
+    """
+    rows = content["rows"]
+    lines = [
+        f"| points | {BATCH} liars, growing factor | {BATCH} full factors | ratio | a suggestion, refits included |"
+        " Keras Tuner 1.4.8 | ratio |",
+        "|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for size in SIZES:
+        liars = rows[f"liars {size}"]
+        cells = [f"{size:,}", _duration(liars["growing_seconds"]), _duration(liars["full_seconds"])]
+        cells.append(_short(liars["times"]))
+        if size in SUGGESTED:
+            row = rows[f"suggestion {size}"]
+            cells += [_duration(row["ours_amortised_seconds"]), f"{_short(row['keras_tuner_seconds'])} s"]
+            cells.append(_short(row["times"]))
+        else:
+            cells += [""] * 3
+        lines.append("|" + "".join(f" {cell} |" if cell else " |" for cell in cells))
+    error = rows["error after 1,000 appends"]["difference from the full factor"]
+    lines += ["", f"The factor after 1,000 appends differs from the full one by {error:.1e} at most."]
+    return {"table": "\n".join(lines)}
+
+
+def _duration(seconds):
+    return f"{seconds:.2f} s" if seconds >= 1.0 else f"{_short(1e3 * seconds)} ms"
+
+
+def _short(value):
+    """Two digits, or all digits before the point if these are more."""
+    return f"{value:.2f}" if value < 1.0 else f"{value:.1f}" if value < 10.0 else f"{value:.0f}"
 
 
 def _covariance(size, rng):

@@ -1,17 +1,16 @@
 """The paper's experiments 1 and 2 in 2D, on a coronal slice of each brain.
 
-    python -m benchmarks.hypermorph_2d --experiment one             lambda; 11 baselines
-    python -m benchmarks.hypermorph_2d --experiment two             lambda and window; 25 baselines
-    python -m benchmarks.hypermorph_2d --experiment initialisation  four initialisations of each
-    python -m benchmarks.hypermorph_2d --experiment generators      our three generators, to the end
+    python -m benchmarks.hypermorph_2d --experiment one         lambda; 11 baselines, four seeds of each
+    python -m benchmarks.hypermorph_2d --experiment two         lambda and window; 25 baselines, one seed
+    python -m benchmarks.hypermorph_2d --experiment generators  our three generators, to the end, four seeds
 
 A baseline is the registration network that HyperMorph generates (section 4, "Baseline
 Models"), trained at fixed hyper-parameters. Every training is a row of its own in
-`results/hypermorph_2d.json`: an interrupted benchmark goes on, and experiments share rows.
+`results/hypermorph_2d.json`: an interrupted benchmark goes on, experiments share rows, and several
+processes may share the work (`--seeds`). `KERAS_BACKEND=jax` runs it on a GPU.
 """
 
 import argparse
-import json
 import os
 import time
 from pathlib import Path
@@ -19,13 +18,17 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.brains import DATA, mean_dice, random_pairs, split, unit, warp_labels
+from benchmarks.intervals import interval
+from benchmarks.pages import write_tables
 from benchmarks.results_file import ResultsFile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 LAMBDAS = [0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
 TWO_LAMBDAS, WINDOWS = [0.1, 0.3, 0.5, 0.7, 0.9], [3, 6, 9, 12, 15]
-SEEDS, SEED_LAMBDAS = [0, 1, 2, 3], [0.1, 0.3, 0.5, 0.7, 0.9]
+SEEDS = [0, 1, 2, 3]
+GENERATORS = ("per_channel", "low_rank", "full")
+PAPER = {"one": {"dice": -0.16, "lambda": 0.04, "times": 5.2}, "two": {"dice": -0.32, "times": 10.5}, "deviation": 2.8}
 STEPS = {"baseline": 1200, "one": 2200, "two": 2400}
 BATCH, LEARNING_RATE = 4, 1e-3
 
@@ -44,7 +47,7 @@ class Slices:
         return {"moving": self.images[pairs[:, 0]], "fixed": self.images[pairs[:, 1]]}
 
     def dice(self, model, values=None):
-        """Mean Dice (of 100) over the pairs, for a network at hyper-parameter values, if it has any."""
+        """Dice (of 100) of every pair, for a network at hyper-parameter values, if it has any."""
         scores = []
         for pairs in np.array_split(self.pairs, 4):
             x = {"moving": self.images[pairs[:, 0]], "fixed": self.images[pairs[:, 1]]}
@@ -55,7 +58,7 @@ class Slices:
                 mean_dice(self.labels[f], warp_labels(self.labels[m], u))
                 for (m, f), u in zip(pairs, fields, strict=True)
             ]
-        return 100.0 * float(np.mean(scores))
+        return [round(100.0 * score, 3) for score in scores]
 
 
 def train(slices, model, hyper, steps, seed):
@@ -65,6 +68,7 @@ def train(slices, model, hyper, steps, seed):
     model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps, alpha=0.02)))
     rng = np.random.default_rng(seed)
     seconds = 0.0
+    model.optimizer.build(model.trainable_variables)
     for step in range(steps):
         x = slices.batch(rng)
         if hyper:
@@ -119,96 +123,178 @@ def optimum(values, dice):
     return at, float(max(np.polyval([a, b, c], at), max(dice)))
 
 
-def row_name(lam, window, seed):
+def baseline_name(lam, window, seed):
     return f"baseline lambda={lam} window={window} seed={seed}"
 
 
-def experiment_one(results, slices):
-    """Lambda alone: difference in best Dice and best lambda, seconds saved."""
-    rows = [results.measure(row_name(lam, 9, 0), lambda lam=lam: baseline(slices, lam, 9, 0)) for lam in LAMBDAS]
-    points = [[lam] for lam in LAMBDAS]
-    hyper = results.measure("hypermorph one seed=0", lambda: hypermorph(slices, points, 0))
-    dice = [row["dice"] for row in rows]
-    (lam_b, best_b), (lam_h, best_h) = optimum(LAMBDAS, dice), optimum(LAMBDAS, hyper["dice"])
-    draw_one(dice, hyper["dice"])
-    return {
-        "best_dice": {"baselines": best_b, "hypermorph": best_h},
-        "difference_in_best_dice_of_100": best_b - best_h,
-        "difference_in_best_lambda": abs(lam_b - lam_h),
-        "best_lambda": {"baselines": lam_b, "hypermorph": lam_h},
-        "largest_shortfall_of_100": max(b - h for b, h in zip(dice, hyper["dice"], strict=True)),
-        "training_seconds_saved_times": sum(row["seconds"] for row in rows) / hyper["seconds"],
-        "paper": {"dice": 0.16, "lambda": 0.04, "times": 5.2},
-    }
+def hyper_name(seed, generator="per_channel"):
+    return f"hypermorph one seed={seed}" + ("" if generator == "per_channel" else f" generator={generator}")
 
 
-def experiment_two(results, slices):
-    """Lambda and window: difference in best Dice, seconds saved."""
+TWO_NAME = "hypermorph two seed=0"
+
+
+def measure_one(results, slices, seeds):
+    """Lambda alone."""
+    for seed in seeds:
+        for lam in LAMBDAS:
+            results.measure(baseline_name(lam, 9, seed), lambda lam=lam, seed=seed: baseline(slices, lam, 9, seed))
+        results.measure(hyper_name(seed), lambda seed=seed: hypermorph(slices, [[lam] for lam in LAMBDAS], seed))
+
+
+def measure_two(results, slices, seeds):
+    """Lambda and window: the first seed."""
     points = [[lam, window] for lam in TWO_LAMBDAS for window in WINDOWS]
-    rows = [
-        results.measure(row_name(lam, window, 0), lambda lam=lam, window=window: baseline(slices, lam, window, 0))
-        for lam, window in points
-    ]
-    hyper = results.measure("hypermorph two seed=0", lambda: hypermorph(slices, points, 0, window_too=True))
-    dice = np.array([row["dice"] for row in rows])
-    draw_two(dice, np.array(hyper["dice"]))
+    for lam, window in points:
+        name = baseline_name(lam, window, 0)
+        results.measure(name, lambda lam=lam, window=window: baseline(slices, lam, window, 0))
+    results.measure(TWO_NAME, lambda: hypermorph(slices, points, 0, window_too=True))
+
+
+def measure_generators(results, slices, seeds):
+    """Each generator."""
+    points = [[lam] for lam in LAMBDAS]
+    for seed in seeds:
+        for kind in GENERATORS:
+            results.measure(
+                hyper_name(seed, kind), lambda seed=seed, kind=kind: hypermorph(slices, points, seed, generator=kind)
+            )
+
+
+def summarise_one(rows):
+    """Best Dice, best lambda and steps of HyperMorph and of the baselines, a seed each; intervals over subjects."""
+    found = {"seeds": SEEDS, "baselines": [], "hypermorph": [], "difference": [], "interval": [], "curves": {}}
+    curves = {"baselines": [], "hypermorph": []}
+    for seed in SEEDS:
+        dice = {
+            "baselines": [rows[baseline_name(lam, 9, seed)]["dice"] for lam in LAMBDAS],
+            "hypermorph": rows[hyper_name(seed)]["dice"],
+        }
+        best = {}
+        for kind, values in dice.items():
+            means = [float(np.mean(pairs)) for pairs in values]
+            lam, height = optimum(LAMBDAS, means)
+            found[kind].append({"best_dice": height, "best_lambda": lam})
+            curves[kind].append(means)
+            best[kind] = np.array(values[int(np.argmax(means))])
+        difference = best["hypermorph"] - best["baselines"]
+        found["difference"].append(found["hypermorph"][-1]["best_dice"] - found["baselines"][-1]["best_dice"])
+        found["interval"].append(interval(pairs_2d(), difference))
+    found["curves"] = {kind: np.mean(values, axis=0).tolist() for kind, values in curves.items()}
+    shortfall = np.array(curves["baselines"]) - curves["hypermorph"]
+    deviations = {kind: float(np.mean(np.std(values, axis=0, ddof=1))) for kind, values in curves.items()}
     return {
-        "best_dice": {"baselines": float(dice.max()), "hypermorph": max(hyper["dice"])},
-        "difference_in_best_dice_of_100": float(dice.max()) - max(hyper["dice"]),
-        "best_point": {
-            "baselines": points[int(dice.argmax())],
-            "hypermorph": points[int(np.argmax(hyper["dice"]))],
+        **found,
+        "largest_shortfall_of_100": float(np.mean(shortfall, axis=0).max()),
+        "deviation_over_seeds_of_100": deviations,
+        "steps_of_baselines_for_one_of_hypermorph": len(LAMBDAS) * STEPS["baseline"] / STEPS["one"],
+    }
+
+
+def summarise_two(rows):
+    """The same over lambda and window, the first seed."""
+    points = [[lam, window] for lam in TWO_LAMBDAS for window in WINDOWS]
+    dice = np.array([np.mean(rows[baseline_name(*point, 0)]["dice"]) for point in points])
+    hyper = np.mean(rows[TWO_NAME]["dice"], axis=1)
+    pairs = [rows[baseline_name(*points[int(dice.argmax())], 0)]["dice"], rows[TWO_NAME]["dice"][int(hyper.argmax())]]
+    by_window = hyper.reshape(len(TWO_LAMBDAS), len(WINDOWS)).max(axis=0)
+    return {
+        "best_dice": {"baselines": float(dice.max()), "hypermorph": float(hyper.max())},
+        "best_point": {"baselines": points[int(dice.argmax())], "hypermorph": points[int(hyper.argmax())]},
+        "difference": float(hyper.max() - dice.max()),
+        "interval": interval(pairs_2d(), np.subtract(pairs[1], pairs[0])),
+        "largest_shortfall_of_100": float((dice - hyper).max()),
+        "best_by_window": {
+            "windows": WINDOWS,
+            "hypermorph": by_window.tolist(),
+            "baselines": dice.reshape(len(TWO_LAMBDAS), len(WINDOWS)).max(axis=0).tolist(),
         },
-        "largest_shortfall_of_100": float((dice - hyper["dice"]).max()),
-        "training_seconds_saved_times": sum(row["seconds"] for row in rows) / hyper["seconds"],
-        "paper": {"dice": 0.32, "times": 10.5},
+        "steps_of_baselines_for_one_of_hypermorph": len(points) * STEPS["baseline"] / STEPS["two"],
     }
 
 
-def experiment_initialisation(results, slices):
-    """Deviation of Dice over four initialisations, averaged over lambda."""
-    points = [[lam] for lam in LAMBDAS]
-    hyper = [
-        results.measure(f"hypermorph one seed={seed}", lambda seed=seed: hypermorph(slices, points, seed))
-        for seed in SEEDS
-    ]
-    places = [LAMBDAS.index(lam) for lam in SEED_LAMBDAS]
-    ours = np.array([[row["dice"][place] for place in places] for row in hyper])
-    theirs = np.array(
-        [
-            [
-                results.measure(row_name(lam, 9, seed), lambda lam=lam, seed=seed: baseline(slices, lam, 9, seed))[
-                    "dice"
-                ]
-                for lam in SEED_LAMBDAS
-            ]
-            for seed in SEEDS
-        ]
-    )
-    deviations = [float(np.mean(dice.std(axis=0, ddof=1))) for dice in (ours, theirs)]
-    return {
-        "sd_hypermorph_of_100": deviations[0],
-        "sd_baselines_of_100": deviations[1],
-        "times_smaller": deviations[1] / deviations[0],
-        "lambdas": SEED_LAMBDAS,
-        "paper": {"times": 2.8},
-    }
-
-
-def experiment_generators(results, slices):
-    """Best Dice, mean Dice over lambda, seconds and size of each generator."""
-    points = [[lam] for lam in LAMBDAS]
+def summarise_generators(rows):
+    """Best Dice and mean Dice over lambda of each generator, a seed each."""
     summary = {}
-    for generator in ("per_channel", "low_rank", "full"):
-        name = "hypermorph one seed=0" + ("" if generator == "per_channel" else f" generator={generator}")
-        row = results.measure(name, lambda generator=generator: hypermorph(slices, points, 0, generator=generator))
-        summary[generator] = {
-            "best_dice_of_100": optimum(LAMBDAS, row["dice"])[1],
-            "mean_dice_of_100": float(np.mean(row["dice"])),
-            "seconds": row["seconds"],
-            "parameters": row["parameters"],
+    for kind in GENERATORS:
+        means = [np.mean(rows[hyper_name(seed, kind)]["dice"], axis=1) for seed in SEEDS]
+        summary[kind] = {
+            "best_dice_of_100": [optimum(LAMBDAS, dice)[1] for dice in means],
+            "mean_dice_of_100": [float(np.mean(dice)) for dice in means],
+            "parameters": rows[hyper_name(0, kind)]["parameters"],
         }
     return summary
+
+
+def pairs_2d():
+    """The evaluation pairs: numbers of subjects."""
+    return random_pairs(split(100, 70)[1], 100).tolist()
+
+
+def tables(content):
+    """The page's tables in Markdown.
+
+    Args:
+        content: Of the results file.
+
+    Returns:
+        Dict from the name of a place in the docs to Markdown.
+    """
+    rows = content["rows"]
+    one, two, generators = summarise_one(rows), summarise_two(rows), summarise_generators(rows)
+    apart = [abs(h["best_lambda"] - b["best_lambda"]) for h, b in zip(one["hypermorph"], one["baselines"], strict=True)]
+    deviations = one["deviation_over_seeds_of_100"]
+    seeds = ", ".join(f"{value:+.2f}" for value in one["difference"])
+    ends = np.mean(one["interval"], axis=0)
+    experiments = [
+        "| | paper | here |",
+        "|---|---|---|",
+        f"| lambda: best Dice, HyperMorph less the best of {len(LAMBDAS)} baselines | {PAPER['one']['dice']:+.2f} | "
+        f"{np.mean(one['difference']):+.2f} (seeds {seeds}; 95 % over subjects {ends[0]:+.2f} to {ends[1]:+.2f}) |",
+        f"| lambda: difference in the best lambda | {PAPER['one']['lambda']} | {np.mean(apart):.2f} "
+        f"(seeds {', '.join(f'{value:.2f}' for value in apart)}) |",
+        f"| lambda: largest shortfall at a lambda, mean of the seeds | | {one['largest_shortfall_of_100']:.2f} |",
+        f"| lambda: training saved | {PAPER['one']['times']} times, GPU hours | "
+        f"{one['steps_of_baselines_for_one_of_hypermorph']:.1f} times, steps |",
+        f"| lambda and window, one seed: best Dice, HyperMorph less the best of 25 baselines | "
+        f"{PAPER['two']['dice']:+.2f} | {two['difference']:+.2f} (95 % over subjects {two['interval'][0]:+.2f} to "
+        f"{two['interval'][1]:+.2f}) |",
+        f"| lambda and window, one seed: largest shortfall | | {two['largest_shortfall_of_100']:.2f} |",
+        f"| lambda and window: training saved | {PAPER['two']['times']} times, GPU hours | "
+        f"{two['steps_of_baselines_for_one_of_hypermorph']:.1f} times, steps |",
+        f"| four seeds: deviation of Dice, baselines' over HyperMorph's | {PAPER['deviation']} times (with the mean "
+        f"squared error as similarity) | {deviations['baselines'] / deviations['hypermorph']:.1f} times (local NCC; "
+        f"{deviations['baselines']:.2f} against {deviations['hypermorph']:.2f}) |",
+    ]
+    windows = [
+        f"| window | {' | '.join(map(str, WINDOWS))} |",
+        "|---|" + "---:|" * len(WINDOWS),
+        *(
+            f"| {label} | {' | '.join(f'{value:.2f}' for value in two['best_by_window'][kind])} |"
+            for label, kind in (("baselines", "baselines"), ("HyperMorph", "hypermorph"))
+        ),
+    ]
+    kinds = [
+        "| 2D, 2,200 steps, Dice of 100, mean of four seeds (lowest to highest) | per channel | low rank | full |",
+        "|---|---:|---:|---:|",
+        *(
+            "| "
+            + " | ".join(
+                [
+                    label,
+                    *(
+                        f"{np.mean(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+                        for values in (generators[kind][key] for kind in GENERATORS)
+                    ),
+                ]
+            )
+            + " |"
+            for label, key in (("best over lambda", "best_dice_of_100"), ("mean over lambda", "mean_dice_of_100"))
+        ),
+        "| parameters | " + " | ".join(f"{generators[kind]['parameters']:,}" for kind in GENERATORS) + " |",
+    ]
+    return {name: "\n".join(lines) for name, lines in
+            (("experiments", experiments), ("windows", windows), ("generators", kinds))}  # fmt: skip
 
 
 def figure_path(name):
@@ -246,22 +332,28 @@ def draw_two(baselines, hyper):
         temporary.write_bytes(png(figure))
 
 
-EXPERIMENTS = {
-    "one": experiment_one,
-    "two": experiment_two,
-    "initialisation": experiment_initialisation,
-    "generators": experiment_generators,
-}
+MEASURES = {"one": measure_one, "two": measure_two, "generators": measure_generators}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--experiment", choices=list(EXPERIMENTS), default="one")
+    parser.add_argument("--experiment", choices=list(MEASURES), nargs="+", default=list(MEASURES))
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     options = parser.parse_args()
     results = ResultsFile("hypermorph_2d", {"steps": STEPS, "batch": BATCH, "learning_rate": LEARNING_RATE})
-    summary = EXPERIMENTS[options.experiment](results, Slices())
-    results.write(**{**results.content.get("summary", {}), options.experiment: summary})
-    print(json.dumps(summary, indent=2))
+    for name in options.experiment:
+        MEASURES[name](results, Slices(), options.seeds)
+    try:
+        written = tables(results.content)
+    except KeyError as missing:
+        return print(f"not complete yet: {missing}")
+    one, two = summarise_one(results.rows), summarise_two(results.rows)
+    results.write(one=one, two=two, generators=summarise_generators(results.rows))
+    draw_one(one["curves"]["baselines"], one["curves"]["hypermorph"])
+    dice = [np.mean(results.rows[baseline_name(lam, w, 0)]["dice"]) for lam in TWO_LAMBDAS for w in WINDOWS]
+    draw_two(np.array(dice), np.mean(results.rows[TWO_NAME]["dice"], axis=1))
+    write_tables("hypermorph_2d", written)
+    print("\n\n".join(written.values()))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 Hippocampi: 100 as given are the source; 60 others, turned, larger and of another contrast, the target: once the source
 network, once fine-tuned, once adapted with the gate. Ultrasound: 25 volumes, one population. All through the command
-line. Runs are kept in `runs/kidney_real`; written to `results/kidney_real.json`.
+line. Runs are kept in `runs/kidney_real`; written to `results/kidney_real.json` and a table of `docs/kidney.md`.
 """
 
 import json
@@ -19,6 +19,7 @@ from scipy.spatial.transform import Rotation
 from app.cli import DONE
 from app.cli import main as command_line
 from app.data.volumes import Volume, read_volume, write_volume
+from benchmarks.pages import write_tables
 from benchmarks.results_file import ResultsFile
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,8 +46,33 @@ def main():
             lambda strategy=strategy, rate=rate: _run("hippocampus", strategy, hippocampi, rate),
         )
     results.measure("ultrasound / source", lambda: _run("ultrasound", "source", ultrasound))
+    write_tables("kidney_real", tables(results.content))
     for name, row in results.rows.items():
         print(name, {key: row[key] for key in ("source", "target") if key in row})
+
+
+def tables(content):
+    """The table of `docs/kidney.md` on volumes that are not simulated here.
+
+    Args:
+        content: Of the results file.
+
+    Returns:
+        Dict from the name of a place in the docs to Markdown.
+    """
+    labels = {
+        "hippocampus / source": "hippocampi, `source`",
+        "hippocampus / fine_tuning": "`fine_tuning`",
+        "hippocampus / geometric_intensity": "`geometric_intensity`",
+        "hippocampus / gated": "`gated`",
+        "ultrasound / source": f"prostates, `source` ({content['settings']['epochs']['ultrasound']} epochs)",
+    }
+    lines = ["| Dice | source | target |", "|---|---:|---:|"]
+    for name, label in labels.items():
+        row = content["rows"][name]
+        dice = [f"{row[population]['dice']:.3f} |" if population in row else "|" for population in ("source", "target")]
+        lines.append(f"| {label} | {' '.join(dice)}")
+    return {"real": "\n".join(lines)}
 
 
 def _run(cohort, strategy, data, rate=2e-3):

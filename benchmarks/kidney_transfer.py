@@ -4,10 +4,11 @@
     python -m benchmarks.kidney_transfer --seeds 2
 
 Simulated adults and children at the small size of `configs/kidney`. Runs are kept in `runs/kidney_transfer`; written to
-`results/kidney_transfer.json` and `docs/figures/kidney_transfer.png`.
+`results/kidney_transfer.json`, `docs/figures/kidney_transfer.png` and the tables of `docs/kidney.md`.
 """
 
 import argparse
+import itertools
 import json
 import time
 from pathlib import Path
@@ -18,6 +19,7 @@ from scipy.stats import wilcoxon
 from app.cli import DONE
 from app.cli import main as command_line
 from app.data.cohort import csv_rows
+from benchmarks.pages import write_tables
 from benchmarks.results_file import ResultsFile
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,7 +35,10 @@ EPOCHS = {"source": 30, "target": 60, "joint": 30}
 TRANSFER_EPOCHS = 30
 RATES = dict.fromkeys(("fine_tuning", "fixed_convolutions", "first_layers", "last_layers"), 1e-3)  # others: config's
 ROUNDS = 7
-THESIS = {
+PREFIXES = {"adults": "adult", "children": "child"}  # of the subjects' names
+WITH_SHARE = ("geometric_intensity", "gated")  # the docs give what these add as a share of the weights, too
+DECIDED = 0.05  # p below which a pair of strategies counts as ordered
+THESIS = {  # what its table 3.1 says of adults and children
     "source": (0.80, 0.61), "target": (0.57, 0.66), "joint": (0.81, 0.74), "fine_tuning": (0.72, 0.72),
     "fixed_convolutions": (0.71, 0.72), "geometric": (0.73, 0.67), "intensity": (0.80, 0.65),
     "geometric_intensity": (0.74, 0.73),
@@ -63,6 +68,7 @@ def main():
     for network in ("small", "thesis"):
         results.measure(f"epochs / {network}", lambda network=network: _epochs(network))
     results.write(table=_table(results.rows, options.seeds))
+    write_tables("kidney_transfer", tables(results.content))
     for name, row in results.content["summary"]["table"].items():
         print(name, row)
     _picture(results.rows, options.seeds)
@@ -168,16 +174,90 @@ def _table(rows, seeds):
         table[strategy]["added"] = own[0]["added"]
         table[strategy]["added_share"] = own[0]["added"] / own[0]["parameters"]
         table[strategy]["thesis"] = THESIS.get(strategy)
-        for population, prefix in (("adults", "adult"), ("children", "child")):
-            gains = {}  # of one subject, tested under several seeds, the mean: it counts once
-            for seed in range(seeds):
-                for subject, dice in rows[f"fine_tuning / {seed}"]["dice"].items():
-                    if subject.startswith(prefix):
-                        gains.setdefault(subject, []).append(own[seed]["dice"][subject] - dice)
-            gains = [float(np.mean(one)) for one in gains.values()]
-            p = float(wilcoxon(gains).pvalue) if np.any(gains) else None
-            table[strategy][f"{population}_gain_over_fine_tuning"] = [round(float(np.mean(gains)), 4), p]
+        for population in PREFIXES:
+            gain, p = _gain(rows, seeds, population, strategy, "fine_tuning")
+            table[strategy][f"{population}_gain_over_fine_tuning"] = [round(gain, 4), p]
     return table
+
+
+def _gain(rows, seeds, population, strategy, other):
+    """Mean difference of two strategies' Dice, and Wilcoxon's p; None where no subject differs.
+
+    A subject that several seeds test counts once, by its mean.
+    """
+    gains = {}
+    for seed in range(seeds):
+        before, after = (rows[f"{name} / {seed}"]["dice"] for name in (other, strategy))
+        for subject in before:
+            if subject.startswith(PREFIXES[population]):
+                gains.setdefault(subject, []).append(after[subject] - before[subject])
+    means = [float(np.mean(values)) for values in gains.values()]
+    return float(np.mean(means)), float(wilcoxon(means).pvalue) if np.any(means) else None
+
+
+def tables(content):
+    """The tables of `docs/kidney.md` on simulated kidneys.
+
+    Args:
+        content: Of the results file.
+
+    Returns:
+        Dict from the name of a place in the docs to Markdown.
+    """
+    rows = content["rows"]
+    seeds = sum(name.startswith(f"{TABLE[-1]} / ") for name in rows)  # it is the last to be measured under a seed
+    return {"strategies": _strategies(rows, seeds, content["settings"]), "order": _order(rows, seeds)}
+
+
+def _strategies(rows, seeds, settings):
+    epochs, transfer_epochs = settings["epochs"], settings["transfer_epochs"]
+    notes = {
+        "source": f" ({epochs['source']} epochs)",
+        "target": f" ({epochs['target']} epochs on {ALL_CHILDREN} children)",
+        "joint": f" ({epochs['joint']} epochs)",
+        "fine_tuning": f" ({transfer_epochs} epochs on {ALL_CHILDREN} children, as below)",
+    }
+    lines = ["| | adults | children | added weights | s an epoch | thesis |", "|---|---:|---:|---:|---:|---:|"]
+    for strategy in TABLE:
+        own = [rows[f"{strategy} / {seed}"] for seed in range(seeds)]
+        cells = [f"`{strategy}`{notes.get(strategy, '')}"]
+        for population in PREFIXES:
+            dice = [row[population] for row in own]
+            cells.append(f"{np.mean(dice):.3f} ± {np.std(dice):.3f}")
+        added = own[0]["added"]
+        share = f" ({100 * added / own[0]['parameters']:.1f} %)" if strategy in WITH_SHARE else ""
+        seconds = rows["epochs / small"].get(strategy)
+        cells += [f"{added:,}{share}" if added else "", "" if seconds is None else f"{seconds:.1f}"]
+        cells.append(" / ".join(f"{dice:.2f}" for dice in THESIS.get(strategy, ())))
+        lines.append(f"|{'|'.join(f' {cell} ' if cell else ' ' for cell in cells)}|")
+    return "\n".join(lines)
+
+
+def _order(rows, seeds):
+    """Which pairs of strategies that the thesis' table orders are not so ordered here, or not decided."""
+    pairs = []
+    for index, population in enumerate(PREFIXES):
+        for above, below in itertools.permutations(THESIS, 2):
+            theirs = THESIS[above][index], THESIS[below][index]
+            if theirs[0] > theirs[1]:
+                pairs.append((population, above, below, theirs, *_gain(rows, seeds, population, above, below)))
+    pairs.sort(key=lambda pair: pair[4])
+    contrary = [pair for pair in pairs if pair[4] <= 0]
+    undecided = [pair for pair in pairs if pair[4] > 0 and pair[5] >= DECIDED]
+    lines = [
+        f"Of the {len(pairs)} pairs that the thesis' table orders, {len(contrary)} are the other way round here. "
+        f"{len(undecided)} lie as in the thesis,",
+        f"but with p of {DECIDED} or more. The other {len(pairs) - len(contrary) - len(undecided)} lie as in the thesis, "
+        "with a smaller p.",
+        "",
+        "| Dice of | the thesis has | above | thesis | difference here | p |",
+        "|---|---|---|---:|---:|---:|",
+    ]
+    for population, above, below, theirs, gain, p in contrary + undecided:
+        dice = " / ".join(f"{value:.2f}" for value in theirs)
+        chance = f"{p:.2f}" if p >= 0.01 else f"{p:.0e}"
+        lines.append(f"| {population} | `{above}` | `{below}` | {dice} | {gain:+.4f} | {chance} |")
+    return "\n".join(lines)
 
 
 def _picture(rows, seeds):

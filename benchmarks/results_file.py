@@ -1,11 +1,14 @@
 """Benchmark results: small JSON files with machine and date, written row by row.
 
-An interrupted benchmark goes on where it stopped: a row that is there is not measured again.
+An interrupted benchmark goes on where it stopped: a row that is there is not measured again. Several
+processes may write different rows of one file.
 """
 
 import datetime
+import fcntl
 import json
 import platform
+import sys
 from pathlib import Path
 
 from app.files import write_json
@@ -50,8 +53,13 @@ class ResultsFile:
         if name not in self.rows:
             print(f"measuring {name} ...", flush=True)
             date = datetime.date.today().isoformat()
-            self.rows[name] = {**function(), **processor(), "date": date}
-            self.write()
+            row = {**function(), **processor(), **accelerator(), "date": date}
+            with open(self.path.with_suffix(".lock"), "w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if self.path.is_file():
+                    self.content = json.loads(self.path.read_text())
+                self.rows[name] = row
+                self.write()
         return self.rows[name]
 
     def write(self, **summary):
@@ -59,6 +67,21 @@ class ResultsFile:
         if summary:
             self.content["summary"] = summary
         write_json(self.path, self.content)
+
+
+def accelerator():
+    """The GPU that Keras computes on, where there is one.
+
+    Returns:
+        Dict: `accelerator` and `backend`, or empty.
+    """
+    keras = sys.modules.get("keras")
+    if keras is None or keras.backend.backend() != "jax":
+        return {}
+    import jax
+
+    device = jax.devices()[0]
+    return {} if device.platform == "cpu" else {"accelerator": device.device_kind, "backend": "jax"}
 
 
 def machine():

@@ -5,8 +5,8 @@
 
 Four workers; the budget is that of 30 full trainings. Tasks: two of LCBench (`lcbench_table.npz`),
 learning curves that cross (`crossing_curves`), and those with models too large for memory. Optuna is
-installed on its own into `.peers/` beside the sources. Written to `results/tuning_replay.json`;
-`docs/tuning.md` shows the table, `docs/figures/tuning_replay.png` the curves.
+installed on its own into `.peers/` beside the sources. Written to `results/tuning_replay.json`; the tables go to
+`docs/tuning.md`, the curves to `docs/figures/tuning_replay.png`.
 """
 
 import argparse
@@ -17,92 +17,103 @@ import tempfile
 import time
 from pathlib import Path
 
-import keras_tuner as kt
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.stats import rankdata, wilcoxon
 from threadpoolctl import threadpool_limits
 
-from app.tuning.bayesian_oracle import BayesianOracle
-from app.tuning.hyperband_bayesian_oracle import HyperbandBayesianOracle
-from app.tuning.plain_oracles import RandomOracle
 from app.tuning.space import Space
 from benchmarks.brains import DATA
-from benchmarks.crossing_curves import CrossingCurves
-from benchmarks.lcbench import LCBench
+from benchmarks.pages import write_tables
 from benchmarks.replay import replay_optuna, replay_oracle
 from benchmarks.results_file import ResultsFile
-from benchmarks.thesis_rule import ThesisOracle
 
-LOSS = kt.Objective("loss", "min")
 WORKERS, FULL_TRAININGS, MOMENTS = 4, 30, 40
 LCBENCH_TASKS = (0, 13)
 ROOT = Path(__file__).resolve().parents[1]
 PEERS, PICTURE = ROOT / ".peers", ROOT / "docs" / "figures" / "tuning_replay.png"
 
 
-class _NoLiar(HyperbandBayesianOracle):
-    """Running trials are ignored."""
+# Keras Tuner loads TensorFlow: it is imported where an oracle or a task is made, not to write the tables.
+def _common(task, seed):
+    import keras_tuner as kt
 
-    def _running(self):
-        return []
-
-
-class _NoWaste(HyperbandBayesianOracle):
-    """Failures teach nothing."""
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, feasibility=False, **kwargs)
+    return {
+        "objective": kt.Objective("loss", "min"),
+        "hyperparameters": task.hyperparameters(),
+        "seed": seed,
+        "max_consecutive_failed_trials": 10_000,
+    }
 
 
-def _hyperband(kind=HyperbandBayesianOracle, **options):
+def _ours():
+    from app.tuning.hyperband_bayesian_oracle import HyperbandBayesianOracle
+
+    return HyperbandBayesianOracle
+
+
+def _no_liar():
+    class NoLiar(_ours()):
+        """Running trials are ignored."""
+
+        def _running(self):
+            return []
+
+    return NoLiar
+
+
+def _thesis():
+    from benchmarks.thesis_rule import ThesisOracle
+
+    return ThesisOracle
+
+
+def _hyperband(kind=_ours, **options):
     def make(task, seed):
-        return kind(
-            LOSS, max_budget=task.epochs, cycles=100, hyperparameters=task.hyperparameters(), seed=seed,
-            max_consecutive_failed_trials=10_000, **options,
-        )  # fmt: skip
+        return kind()(max_budget=task.epochs, cycles=100, **_common(task, seed), **options)
 
     return make
 
 
-def _plain(kind, **options):
-    def make(task, seed):
-        return kind(
-            objective=LOSS, max_trials=10_000, hyperparameters=task.hyperparameters(), seed=seed,
-            max_consecutive_failed_trials=10_000, **options,
-        )  # fmt: skip
+def _random(task, seed):
+    from app.tuning.plain_oracles import RandomOracle
 
-    return make
+    return RandomOracle(max_trials=10_000, **_common(task, seed))
+
+
+def _bayesian(task, seed):
+    from app.tuning.bayesian_oracle import BayesianOracle
+
+    return BayesianOracle(max_trials=10_000, **_common(task, seed))
 
 
 def _keras_hyperband(task, seed):
-    return kt.oracles.HyperbandOracle(
-        LOSS, max_epochs=task.epochs, hyperband_iterations=100, hyperparameters=task.hyperparameters(), seed=seed + 1,
-        max_consecutive_failed_trials=10_000,
-    )  # fmt: skip
+    import keras_tuner as kt
+
+    return kt.oracles.HyperbandOracle(max_epochs=task.epochs, hyperband_iterations=100, **_common(task, seed + 1))
 
 
 def _keras_bayesian(task, seed):
-    return kt.oracles.BayesianOptimizationOracle(
-        LOSS, max_trials=10_000, hyperparameters=task.hyperparameters(), seed=seed + 1,
-        max_consecutive_failed_trials=10_000,
-    )  # fmt: skip
+    import keras_tuner as kt
+
+    return kt.oracles.BayesianOptimizationOracle(max_trials=10_000, **_common(task, seed + 1))
 
 
 METHODS = {
-    "random": _plain(RandomOracle),
+    "random": _random,
     "Keras Tuner Bayesian": _keras_bayesian,
     "Keras Tuner Hyperband": _keras_hyperband,
     "Optuna TPE + Hyperband": None,
-    "bayesian": _plain(BayesianOracle),
+    "bayesian": _bayesian,
     "hyperband": _hyperband(guided=False),
     "hyperband+bayesian": _hyperband(),
     "without the time kernel": _hyperband(over_time=False),
-    "without the liar": _hyperband(_NoLiar),
-    "without feasibility": _hyperband(_NoWaste),
-    "the thesis' rule": _hyperband(ThesisOracle),
+    "without the liar": _hyperband(_no_liar),
+    "without feasibility": _hyperband(feasibility=False),
+    "the thesis' rule": _hyperband(_thesis),
 }
+EVERYWHERE = (*(f"LCBench {index}" for index in LCBENCH_TASKS), "crossing curves")
 LITTLE_MEMORY = "crossing curves, little memory"
 # Keras Tuner's Bayesian oracle forgets failures, proposes them again and again, and had not ended one run there after
 # nine minutes of computing.
@@ -116,6 +127,9 @@ def tasks():
     Returns:
         Dict from name to function `(seed) -> (task, fails)`.
     """
+    from benchmarks.crossing_curves import CrossingCurves
+    from benchmarks.lcbench import LCBench
+
     file = DATA / "hpo" / "lcbench_table.npz"
     found = {f"LCBench {index}": lambda seed, index=index: (LCBench(file, index), None) for index in LCBENCH_TASKS}
     found["crossing curves"] = lambda seed: (CrossingCurves(seed), None)
@@ -135,6 +149,7 @@ def main():
     _peers()
     settings = {"seeds": options.seeds, "workers": WORKERS, "full_trainings": FULL_TRAININGS}
     results = ResultsFile("tuning_replay", settings)
+    tasks()  # imports Keras Tuner before the processes are forked, which then need not
     with multiprocessing.get_context("fork").Pool(options.processes, maxtasksperchild=8) as pool:
         for task in tasks():
             for method in OF_LITTLE_MEMORY if task == LITTLE_MEMORY else METHODS:
@@ -143,13 +158,8 @@ def main():
                     results.measure(name, lambda t=task: results.rows[f"{t} / hyperband+bayesian"])
                 else:
                     results.measure(name, lambda t=task, m=method: _row(pool, t, m, options.seeds))
-    everywhere = [task for task in tasks() if task != LITTLE_MEMORY]
-    results.write(
-        summary={
-            "all methods": summarise(results.rows, everywhere, METHODS),
-            LITTLE_MEMORY: summarise(results.rows, [LITTLE_MEMORY], OF_LITTLE_MEMORY),
-        }
-    )
+    results.write(summary=_summaries(results.rows))
+    write_tables("tuning_replay", tables(results.content))
     _figure(results.rows)
     for which, moments in results.content["summary"].items():
         for moment, table in moments.items():
@@ -194,6 +204,47 @@ def _regret(name, method, seed):
     best, worst = task.optimum()
     found = np.array(incumbent.at(np.linspace(0, budget, MOMENTS + 1)[1:], worst))
     return (np.clip(found, best, worst) - best) / (worst - best)
+
+
+def tables(content):
+    """The page's tables in Markdown.
+
+    Args:
+        content: Of the results file.
+
+    Returns:
+        Dict from the name of a place in the docs to Markdown.
+    """
+    summaries = _summaries(content["rows"])
+    columns = ["", "rank at a quarter", "regret at a quarter", "p", "rank at the end", "regret at the end", "p"]
+    return {
+        "regret": _table(columns, summaries["all methods"]),
+        "little_memory": _table(columns, summaries[LITTLE_MEMORY]),
+    }
+
+
+def _table(columns, moments):
+    lines = [_line(columns), "|---|" + "---:|" * (len(columns) - 1)]
+    for method in moments["quarter"]:
+        cells = [f"**{method}**" if method == "hyperband+bayesian" else method]
+        for moment in ("quarter", "end"):
+            row = moments[moment][method]
+            p = row["wilcoxon_p"]
+            regret = " / ".join(f"{value:.3f}" for value in row["median_regret"].values())
+            cells += [f"{row['mean_rank']:.2f}", regret, "" if p is None else f"{p:.2g}"]
+        lines.append(_line(cells))
+    return "\n".join(lines)
+
+
+def _line(cells):
+    return "|" + "".join(f" {cell} |" if cell else " |" for cell in cells)
+
+
+def _summaries(rows):
+    return {
+        "all methods": summarise(rows, EVERYWHERE, METHODS),
+        LITTLE_MEMORY: summarise(rows, [LITTLE_MEMORY], OF_LITTLE_MEMORY),
+    }
 
 
 def summarise(rows, names, methods):

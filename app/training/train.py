@@ -1,5 +1,7 @@
 """Training with `fit`, checkpointed each epoch and resumed exactly."""
 
+import importlib.util
+
 import keras
 import numpy as np
 
@@ -60,7 +62,7 @@ def _train(build, pairs, config, folder, measure, compile_model):
         SeededDropout(seed),
         progress,
         checkpoint,
-        keras.callbacks.TensorBoard(folder.tensorboard, write_graph=False),
+        *_dashboard(folder),
         keras.callbacks.TerminateOnNaN(),
     ]
     try:
@@ -77,6 +79,14 @@ def _train(build, pairs, config, folder, measure, compile_model):
             "folder with a lower training.learning_rate"
         )
     return model, checkpoint.history
+
+
+def _dashboard(folder):
+    """TensorBoard's files; on Keras' other backends TensorFlow, which writes them, need not be there."""
+    if importlib.util.find_spec("tensorflow") is None:
+        log("no TensorBoard files: TensorFlow is not installed")
+        return []
+    return [keras.callbacks.TensorBoard(folder.tensorboard, write_graph=False)]
 
 
 def optimizer(config, steps):

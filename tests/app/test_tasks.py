@@ -13,6 +13,8 @@ import pytest
 import SimpleITK
 from scipy.spatial.transform import Rotation
 
+from nets.ops.folding import folding_percent
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
