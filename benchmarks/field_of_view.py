@@ -73,7 +73,7 @@ def tables(content):
     rows = content["rows"]
     return {
         "networks": _networks(rows),
-        "kinds": _kinds(rows["tuned_longer, decisions"]["by_kind"]),
+        "kinds": _kinds(rows),
         "decisions": _schemes(rows),
         "real": _real_regions(rows["real slices"]["subjects"].values()),
     }
@@ -90,11 +90,11 @@ def _networks(rows):
     return _markdown(columns, [*lines, THESIS])
 
 
-def _kinds(kinds):
+def _kinds(rows):
     columns = "volumes", "slices wrong after the decision", "regions right", "boundaries within their 90 % intervals"
+    kinds = rows["tuned_longer, decisions"]["by_kind"]
     lines = []
-    for kind, label in KINDS.items():
-        row = kinds[kind]
+    for label, row in [*((label, kinds[kind]) for kind, label in KINDS.items()), ("all", rows["tuned_longer"])]:
         held = f"{100 * row['interval_90_holds']:.0f} % of {row['boundaries']}" if row["boundaries"] else ""
         regions = f"{100 * row['regions_right']:.0f} %"
         lines.append([label, str(row["volumes"]), _percent(row["decided_error"]), regions, held])
@@ -102,18 +102,12 @@ def _kinds(kinds):
 
 
 def _schemes(rows):
-    columns = (
-        "slices that show the body",
-        "wrong: exact decision",
-        "wrong: the thesis' scheme",
-        "exact decision, a volume",
-    )
+    columns = "slices", "wrong, exact decision", "wrong, the thesis' scheme", "exact decision, median time a volume"
     lines = []
     for name, label in NETWORKS.items():
         wrong = wrong_without_air(rows, name)
-        shares = [
-            f"{wrong[scheme]} ({_percent(wrong[scheme] / wrong['slices'])})" for scheme in ("ours", "thesis_scheme")
-        ]
+        counts = wrong["ours"], wrong["thesis_scheme"]
+        shares = [f"{count} ({_percent(count / wrong['slices'])})" for count in counts]
         milliseconds = f"{1e3 * rows[f'{name}, decisions']['decision_seconds_median']:.1f} ms"
         lines.append([label, f"{wrong['slices']:,}", *shares, milliseconds])
     return _markdown(columns, lines)
@@ -150,9 +144,9 @@ def _real_regions(subjects):
     for row in subjects:
         right[row["true"]] = right.get(row["true"], 0) + row["found"].get(row["true"], 0)
         slices[row["true"]] = slices.get(row["true"], 0) + sum(row["found"].values())
-    cells = [f"{right[region]} of {slices[region]}" for region in CLASSES[1:]]
-    wrong = 1 - sum(right.values()) / sum(slices.values())
-    return _markdown((*CLASSES[1:], "all"), [["right", *cells, f"{100 * (1 - wrong):.0f} %"]])
+    right["all"], slices["all"] = sum(right.values()), sum(slices.values())
+    columns = *CLASSES[1:], "all"
+    return _markdown(columns, [["right", *(f"{right[region]} of {slices[region]}" for region in columns)]])
 
 
 def _percent(share):

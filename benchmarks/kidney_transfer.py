@@ -244,11 +244,11 @@ def _order(rows, seeds):
     pairs.sort(key=lambda pair: pair[4])
     contrary = [pair for pair in pairs if pair[4] <= 0]
     undecided = [pair for pair in pairs if pair[4] > 0 and pair[5] >= DECIDED]
+    others = len(pairs) - len(contrary) - len(undecided)
     lines = [
         f"Of the {len(pairs)} pairs that the thesis' table orders, {len(contrary)} are the other way round here. "
         f"{len(undecided)} lie as in the thesis,",
-        f"but with p of {DECIDED} or more. The other {len(pairs) - len(contrary) - len(undecided)} lie as in the thesis, "
-        "with a smaller p.",
+        f"but with p of {DECIDED} or more. The other {others} lie as in the thesis, with a smaller p.",
         "",
         "| Dice of | the thesis has | above | thesis | difference here | p |",
         "|---|---|---|---:|---:|---:|",

@@ -110,8 +110,9 @@ class PosePredictor(keras.layers.Layer):
         `(batch, i', j', k', channels)` and `(batch, i, j, k, structures)`.
 
     Output shape:
-        `(batch, 9)`: translations in voxels, angles in degrees, scales: the template's pose in the image, see
-        `nets.ops.affine.parameters_to_affine`.
+        `(batch, 9)`: translations in voxels, angles in degrees, scales: the template's pose in the image, the inverse
+        of `G` (eq. 4.7). Angles are in the order of `nets.ops.affine.parameters_to_affine`, not in that of the
+        thesis' eq. 4.8.
 
     Reference:
         - Bertrand, thesis, 2019, sections 4.4.1, 4.6 (the flaw) and 4.7 (the remedy); Atlas-ISTN, 2022 (bounds).

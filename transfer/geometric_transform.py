@@ -102,7 +102,8 @@ class GeometricTransform(keras.layers.Layer):
             image: `(batch, i, j, k, channels)`.
 
         Returns:
-            `(batch, 9)`: translations in voxels, angles in degrees, scales.
+            `(batch, 9)`: translations in voxels, angles in degrees, scales. Angles are in the order of
+            `nets.ops.affine.parameters_to_affine`, not in that of the thesis' eq. 4.8.
         """
         seen = ops.clip((self._seen(image) - self.middle) / self.spread, -5.0, 5.0)
         # Else a step of Adam, the same for every weight, moves the pose by as much as there are weights, to its bounds.

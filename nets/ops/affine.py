@@ -89,7 +89,11 @@ def parameters_to_affine(parameters, rank=3):
     """Affine matrix from translations, rotations, scales and shears.
 
     Formula: `A = R S E`: `R = Rx Ry Rz` by angles in degrees, `S` the diagonal of the scales,
-    `E` the upper triangle of the shears (VoxelMorph's `ParamsToAffineMatrix`).
+    `E` the upper triangle of the shears (VoxelMorph's `ParamsToAffineMatrix`). A point is sheared,
+    scaled, then turned about the third axis, the second and the first.
+
+    The thesis (Bertrand, 2019, eq. 4.8) has `Rz Ry Rx S`, and its `Ry` turns the other way: the same
+    three angles give another rotation there.
 
     Args:
         parameters: Tensor `(batch, m)` in this order: in 3D 3 translations (voxels), 3
