@@ -8,6 +8,7 @@ subjects, as found. Runs are kept in `runs/field_of_view_*`; written to `results
 `docs/fov.md`.
 """
 
+import argparse
 import datetime
 import itertools
 import json
@@ -45,6 +46,7 @@ THESIS = ["thesis (1,797 real volumes): baseline, tuned", "14 %, 10 %", *[ABSENT
 
 
 def main():
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     results = ResultsFile("field_of_view", {"full": FULL})
     results.measure("search", _search)
     results.measure("baseline", lambda: _trained("baseline", ROOT / "configs" / "fov" / "baseline.yaml"))

@@ -1,6 +1,6 @@
 """The paper's experiments 1 and 2 in 2D, on a coronal slice of each brain.
 
-    python -m benchmarks.hypermorph_2d --experiment one         lambda; 6 baselines, four seeds of each
+    python -m benchmarks.hypermorph_2d --experiment one         lambda; 5 baselines, three seeds of each
     python -m benchmarks.hypermorph_2d --experiment two         lambda and window; 25 baselines, one seed
     python -m benchmarks.hypermorph_2d --experiment generators  our three generators, to the end, one seed
 
@@ -24,9 +24,9 @@ from benchmarks.results_file import ResultsFile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-LAMBDAS = [0.05, 0.1, 0.2, 0.3, 0.5, 0.8]
+LAMBDAS = [0.05, 0.1, 0.2, 0.3, 0.5]
 TWO_LAMBDAS, WINDOWS = [0.1, 0.3, 0.5, 0.7, 0.9], [3, 6, 9, 12, 15]
-SEEDS = [0, 1, 2, 3]
+SEEDS = [0, 1, 2]
 GENERATORS = ("per_channel", "low_rank", "full")
 GENERATOR_LAMBDAS = [0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
 PAPER = {"one": {"dice": -0.16, "lambda": 0.04, "times": 5.2}, "two": {"dice": -0.32, "times": 10.5}, "deviation": 2.8}
@@ -270,7 +270,7 @@ def tables(content):
         f"| lambda and window, one seed: largest shortfall | | {two['largest_shortfall_of_100']:.2f} |",
         f"| lambda and window: training saved | {PAPER['two']['times']} times, GPU hours | "
         f"{two['steps_of_baselines_for_one_of_hypermorph']:.1f} times, steps |",
-        f"| four seeds: deviation of Dice, baselines' over HyperMorph's | {PAPER['deviation']} times (with the mean "
+        f"| three seeds: deviation of Dice, baselines' over HyperMorph's | {PAPER['deviation']} times (with the mean "
         f"squared error as similarity) | {deviations['baselines'] / deviations['hypermorph']:.1f} times (local NCC; "
         f"{deviations['baselines']:.2f} against {deviations['hypermorph']:.2f}) |",
     ]

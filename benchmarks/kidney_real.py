@@ -7,6 +7,7 @@ network, once fine-tuned, once adapted with the gate. Ultrasound: 25 volumes, on
 line. Runs are kept in `runs/kidney_real`; written to `results/kidney_real.json` and a table of `docs/kidney.md`.
 """
 
+import argparse
 import json
 import os
 from pathlib import Path
@@ -36,6 +37,7 @@ TURN, LARGER, SHIFT = (25.0, -15.0, 20.0), 1.25, (3.0, -2.0, 2.0)
 
 
 def main():
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     results = ResultsFile("kidney_real", SETTINGS)
     hippocampi = {"size": 32, "spacing_mm": 2.0, "cohort": str(_hippocampi()), "labels": [1, 2]}
     ultrasound = {"size": 32, "spacing_mm": 0.8, "cohort": str(_ultrasound())}

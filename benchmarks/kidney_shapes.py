@@ -6,6 +6,7 @@ Only kidneys that no edge of the volume cuts; written to `results/kidney_shapes.
 `FITTED` in `app/data/phantoms/kidney_anatomy.py`.
 """
 
+import argparse
 import itertools
 
 import nibabel
@@ -25,6 +26,7 @@ LOW, HIGH = (0.35, 0.3, -0.2, -0.3, 1.8, 0.0, 0.2, 0.3), (0.8, 0.7, 0.6, 0.3, 3.
 
 
 def main():
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     results = ResultsFile("kidney_shapes", {"maps": MAPS})
     for name, value in itertools.product(MAPS, KIDNEYS):
         results.measure(f"{name} {value}", lambda name=name, value=value: _fit(DATA / "body_region" / name, value))

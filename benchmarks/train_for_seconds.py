@@ -27,18 +27,22 @@ def ours(shape, features, generator, learning_rate):
 
     model = HyperMorph(rank=3, features=features, generator=generator)
     model.compile(keras.optimizers.Adam(learning_rate))
+    model.optimizer.build(model.trainable_variables)
     return model.train_on_batch, lambda x: model.predict_on_batch(x)["displacement"], model.count_params()
 
 
 def voxelmorph(shape, features, generator, learning_rate):
-    """The peer's network, with its own losses, built as its training script does."""
+    """The peer's network, with its own losses, built as its training script does; `features`: "LAYERSxUNITS"."""
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     # neurite 0.2 calls what Python 3.11 removed.
     inspect.getargspec = lambda function: inspect.getfullargspec(function)[:4]
     import tensorflow as tf
     import voxelmorph as vxm
 
-    model = vxm.networks.HyperVxmDense(shape, int_steps=7, int_resolution=2, svf_resolution=2)
+    layers, units = (int(number) for number in (features or "6x128").split("x"))
+    model = vxm.networks.HyperVxmDense(
+        shape, int_steps=7, int_resolution=2, svf_resolution=2, nb_hyp_layers=layers, nb_hyp_units=units
+    )
     field = tf.keras.Model(model.inputs, model.references.pos_flow)
     optimizer = tf.keras.optimizers.legacy.Adam(learning_rate)
     similarity, smoothness = vxm.losses.NCC().loss, vxm.losses.Grad("l2", loss_mult=2).loss

@@ -204,3 +204,36 @@ def kill(role, name):
             os.kill(int(line.split()[0]), signal.SIGKILL)
             return
     raise AssertionError(f"no process {name}")
+
+
+def test_bounds_of_random_search_in_a_space(config, main):
+    """The thesis' table 2.2 for this very space: a small space needs fewer draws, which do not repeat."""
+    space = {"network.units": {"choices": list(range(1, 101))}}
+    done = main("tune", "bounds", "--config", config(space=space, trials=20))
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert "100 configurations" in lines[0]
+    # 1 good of 100: half of the space for an even chance, 95 or 99 draws and one for more than that
+    assert next(line for line in lines if line.startswith("best 1%")).split()[2:] == ["51", "96", "100"]
+    assert "best 1% 20%" in lines[-2]
+    endless = main("tune", "bounds", "--config", config())
+    assert endless.stdout.splitlines()[3].split()[2:] == ["69", "299", "459"]
+
+
+@pytest.mark.parametrize("kernel", ["matern_3_2", "squared_exponential"])
+def test_kernel_and_marginalisation_are_keys(config, kernel):
+    """What the thesis compares must be reachable from a config."""
+    from app.config import load_config
+    from app.tasks.tune import make_oracle
+    from app.tasks.tune_config import TuneConfig
+
+    search = load_config(TuneConfig, config(method="bayesian", kernel=kernel, marginalise=3))
+    surrogate = make_oracle(search, search.base()).surrogate
+    assert (surrogate.kernel.shape, surrogate.marginalise) == (kernel, 3)
+
+
+def test_an_unknown_kernel_is_refused(config, main):
+    """A typo must not become the default."""
+    done = main("tune", "--config", config(kernel="materm"))
+    assert done.returncode == 2
+    assert "search.kernel" in done.stderr

@@ -1,0 +1,237 @@
+"""The commands that README, docs and the headers of the configs show, and what a user would have to run them on."""
+
+import contextlib
+import io
+import json
+import os
+import re
+import runpy
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from app.data.volumes import Volume, read_volume, write_volume
+
+ROOT = Path(__file__).resolve().parents[1]
+PROGRAMS = ("python", ".venv/bin/python", "make", "tensorboard", ".venv/bin/pip")
+
+SMALL_REGISTRATION = [
+    "network.features=images", "network.encoder=[4, 8]", "network.decoder=[8, 4]", "network.final=[4]",
+    "network.units=4", "network.depth=1", "network.integration_steps=0", "training.epochs=1", "training.steps=2",
+    "training.validate_pairs=1", "evaluation.values=2", "data.pairs=2",
+]  # fmt: skip
+SMALL_BRAINS = "{subjects: 7, shape: [16, 16, 16]}"
+SMALL_SPLIT = "data.split={train: 3, validate: 2, test: 2}"
+SMALL_BODIES = ["data.phantom={subjects: 8, matrix: 32}", "data.size=32", "training.epochs=1", "training.slices=64"]
+SMALL_CUBE = [
+    "data.size=16",
+    "training.epochs=1",
+    "network.filters=[2, 3]",
+    "data.split={train: 4, validate: 1, test: 1}",
+]
+SMALL_KIDNEYS = ["data.phantom={adults: 6, children: 6, detail_mm: 8.0}", "data.spacing_mm=16.0"]
+SMALL_TEMPLATE = ["template.subjects=3", "template.allow_parts=true", "refinement_steps=1"]
+
+# What shortens the trainings of each config; everything else of a command is run as it stands.
+SHORTER = {
+    "configs/hypermorph/demo.yaml": [*SMALL_REGISTRATION, f"data.phantom={SMALL_BRAINS}", SMALL_SPLIT],
+    "configs/hypermorph/ixi_3d.yaml": [*SMALL_REGISTRATION, SMALL_SPLIT],
+    "configs/hypermorph/own.yaml": SMALL_REGISTRATION,
+    "configs/fov/demo.yaml": SMALL_BODIES,
+    "configs/fov/baseline.yaml": [*SMALL_BODIES, "network.filters=2", "network.units=[4]"],
+    "configs/kidney/source.yaml": [*SMALL_CUBE, *SMALL_KIDNEYS],
+    "configs/kidney/transfer.yaml": [*(key for key in SMALL_CUBE if not key.startswith("network")), *SMALL_KIDNEYS],
+    "configs/template/kidney.yaml": [*SMALL_CUBE, *SMALL_KIDNEYS, *SMALL_TEMPLATE],
+    "configs/template/hippocampus.yaml": [*SMALL_CUBE, *SMALL_TEMPLATE],
+    "configs/template/brain.yaml": [*SMALL_CUBE, *SMALL_TEMPLATE, "data.spacing_mm=4.0"],
+    "configs/tune/demo.yaml": [
+        *SMALL_REGISTRATION, f"data.phantom={SMALL_BRAINS}", SMALL_SPLIT, "search.budget=1", "search.method=random",
+        "search.trials=2", "search.space={network.units: {choices: [2, 4, 6]}}",
+    ],
+    "configs/tune/fov.yaml": [
+        *SMALL_BODIES, "training.validate_slices=64", "search.method=random", "search.trials=2", "search.unit=epochs",
+        "search.budget=1", "search.space={network.filters: {choices: [2, 4]}}",
+    ],
+    "configs/convert/voxelmorph.yaml": ["verify=false"],  # tests/oracles verifies
+}  # fmt: skip
+
+# What is not run, and why.
+NOT_RUN = {
+    ("make", "install"): "has been run",
+    ("make", "test"): "is this",
+    ("make", "test-backends"): "an environment of its own, minutes to install",
+    (".venv/bin/pip", "install", "tensorflow[and-cuda]==2.21.0"): "for machines with a GPU",
+}
+
+
+def shown_commands():
+    """Every command that the pages and the configs' headers show.
+
+    Returns:
+        Dict from a command's words to the file that shows it first; in reading order.
+    """
+    commands = {}
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md"]:
+        text = page.read_text().replace("\\\n", " ")
+        blocks = re.findall(r"^```\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+        lines = [line for block in blocks for line in block.splitlines()] + re.findall(r"`([^`\n]+)`", text)
+        _add(commands, lines, page)
+    for config in sorted((ROOT / "configs").rglob("*.yaml")):
+        _add(commands, [line[1:] for line in config.read_text().splitlines() if line.startswith("#   ")], config)
+    return commands
+
+
+def _add(commands, lines, file):
+    for line in lines:
+        if line.split()[:1] and line.split()[0] in PROGRAMS:
+            words = shlex.split(re.sub(r"\(or: .*", "", line), comments=True)
+            words[0] = words[0].removeprefix(".venv/bin/") if words[0].endswith("python") else words[0]
+            if len(words) > 1 and "<task>" not in words:
+                commands.setdefault(tuple(words), str(file.relative_to(ROOT)))
+
+
+def prepare_clone(folder):
+    """A clean clone of the project, and beside it what the commands' users would have.
+
+    Args:
+        folder: Empty folder.
+
+    Returns:
+        Path of the clone.
+    """
+    clone = folder / "clone"
+    tracked = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
+    ).stdout.splitlines()
+    for name in tracked:
+        if (ROOT / name).is_file():
+            (clone / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, clone / name)
+    return clone
+
+
+def to_run(words):
+    """A command as it is run: trainings shortened, what would not end asked for its help or its inspection.
+
+    Args:
+        words: As a page shows it.
+
+    Returns:
+        List of words; `python main.py` and `python -m` are run by one process, since each would load TensorFlow.
+    """
+    words = list(words)
+    if words == ["make", "demo"]:
+        words = ["python", "main.py", "hypermorph", "--config", "configs/hypermorph/demo.yaml"]
+    if words[0] == "tensorboard":
+        return [*words, "--inspect"]
+    if words[:2] == ["python", "-m"]:
+        return [*words, "--help"]
+    if "--config" in words:
+        shorter = SHORTER.get(words[words.index("--config") + 1], [])
+        words += [word for key in shorter for word in ("--set", key)]
+    if words[2:4] in (["tune", "chief"], ["tune", "worker"]):
+        words.append("--dry-run")  # the address is another machine's; tests/tuning runs both on this one
+    return words
+
+
+def write_users_files(clone):
+    """What the users of the commands have: images, masks, cohorts, points, official model files.
+
+    Args:
+        clone: Path of the clone; data that the configs look for beside it are written there.
+    """
+    rng = np.random.default_rng(0)
+    shapes = [(15, 18, 16), (17, 16, 14), (16, 16, 16)]
+
+    def brain(files, number, values):
+        """A smooth ellipsoid with a blob of each value."""
+        shape = shapes[number % 3]
+        grid = np.stack(np.meshgrid(*(np.linspace(-1, 1, size) for size in shape), indexing="ij"))
+        labels = np.zeros(shape, "uint8")
+        for place, value in enumerate(values):
+            angle = 2 * np.pi * place / len(values)
+            middle = 0.4 * np.array([np.cos(angle), np.sin(angle), 0.1]) + 0.04 * rng.normal(size=3)
+            labels[((grid - middle.reshape(3, 1, 1, 1)) ** 2).sum(0) < 0.09] = value
+        image = gaussian_filter(200.0 * (labels > 0) + 40.0 * ((grid**2).sum(0) < 0.9) + 5.0 * rng.random(shape), 0.7)
+        for file, array in zip(files, (image.astype("float32"), labels), strict=True):
+            write_volume(file, Volume(array, np.diag([4.0, 4.0, 4.0, 1.0])))
+
+    def cohort(manifest, folder, column, count, values):
+        manifest, folder = clone / manifest, clone / folder
+        lines = [f"subject,image,{column}"]
+        for number in range(count):
+            files = [folder / f"{kind}-{number:02d}.nii.gz" for kind in ("image", "label")]
+            brain(files, number, values)
+            lines.append(",".join([f"s{number:02d}", *(os.path.relpath(file, manifest.parent) for file in files)]))
+        manifest.write_text("\n".join(lines) + "\n")
+
+    cohort("my.csv", "mine", "labels", 7, [3, 17])
+    cohort("brains.csv", "brains", "mask", 8, [14, 15, 20, 21, 22, 23])
+    cohort("hippocampi.csv", "hippocampi", "mask", 8, [1, 2])
+    shared = "../shared/data/brains_ixi_2mm"
+    cohort(f"{shared}/participants.csv", shared, "labels", 7, [1, 2])
+    (clone / shared / "labels.csv").write_text("index,name\n1,one side\n2,other side\n")
+    shutil.copy(clone / "mine/image-00.nii.gz", clone / "a.nii.gz")
+    shutil.copy(clone / "mine/image-03.nii.gz", clone / "b.nii.gz")
+    for folder in ("scans", "FILE_OR_FOLDER"):
+        (clone / folder).mkdir()
+        shutil.copy(clone / "mine/image-01.nii.gz", clone / folder / "scan.nii.gz")
+    write_volume(clone / "a.mha", read_volume(clone / "a.nii.gz"))
+    middle = 2.0 * np.array(shapes[0])
+    (clone / "clicks.csv").write_text("x,y,z,inside\n" + ",".join(f"{x:.1f}" for x in middle) + ",1\n")
+    shutil.copy(clone / "configs/tune/demo.yaml", clone / "FILE")
+    jobs = clone / "jobs.json"
+    jobs.write_text(
+        json.dumps([["model", "VxmDense", {"inshape": [16, 16, 16], "nb_unet_features": [[4], [4, 4]]}, 0]])
+    )
+    maker = [sys.executable, str(ROOT / "tests" / "oracles" / "official_file.py"), str(jobs), str(clone)]
+    subprocess.run(maker, check=True, capture_output=True, cwd=clone, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    for name in ("voxelmorph.h5", "vxm_dense_brain_T1_3D_mse.h5"):
+        shutil.copy(clone / "model.h5", clone / name)
+
+
+def run_all(commands):
+    """Run commands one after another in this process and the working directory it was started in; the child's part.
+
+    Args:
+        commands: List of lists of words.
+
+    Returns:
+        List of dicts: exit code, seconds, what was printed.
+    """
+    from app.cli import main
+
+    results = []
+    for words in commands:
+        printed, began = io.StringIO(), time.perf_counter()
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            try:
+                if words[0] == "tensorboard":
+                    done = subprocess.run([sys.executable, "-m", "tensorboard.main", *words[1:]], capture_output=True)
+                    code = done.returncode
+                    print(done.stderr.decode())
+                elif words[1] == "-m":
+                    sys.argv = words[2:]
+                    runpy.run_module(words[2], run_name="__main__")
+                    code = 0
+                else:
+                    if "keras" in sys.modules:
+                        sys.modules["keras"].backend.clear_session()
+                    code = main(words[2:])
+            except SystemExit as ended:
+                code = ended.code or 0
+        seconds = time.perf_counter() - began
+        results.append({"code": code, "seconds": round(seconds, 1), "printed": printed.getvalue()[-2000:]})
+    return results
+
+
+if __name__ == "__main__":
+    asked, answered = sys.argv[1:]
+    sys.path.insert(0, os.getcwd())
+    Path(answered).write_text(json.dumps(run_all(json.loads(Path(asked).read_text()))))
