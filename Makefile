@@ -43,14 +43,12 @@ lint: $(STAMP)
 	$(RUN) -m ruff format --check .
 
 bench: $(STAMP)
+	$(RUN) -m benchmarks.demo
 	$(RUN) -m benchmarks.floor --peers
 	$(RUN) -m benchmarks.ixi_3d
 	$(RUN) -m benchmarks.precision
 	$(RUN) -m benchmarks.hypermorph_against_voxelmorph
-	$(RUN) -m benchmarks.hypermorph_2d --experiment one
-	$(RUN) -m benchmarks.hypermorph_2d --experiment two
-	$(RUN) -m benchmarks.hypermorph_2d --experiment initialisation
-	$(RUN) -m benchmarks.hypermorph_2d --experiment generators
+	$(RUN) -m benchmarks.hypermorph_2d
 	$(RUN) -m benchmarks.gaussian_process
 	$(RUN) -m benchmarks.tuning_digits
 	$(RUN) -m benchmarks.tuning_replay

@@ -11,7 +11,9 @@ import sys
 import traceback
 
 from app.errors import UserError
+from app.notes import forget
 from app.tasks import TASKS
+from app.training.run_lock import release_folders
 
 DONE, OUR_FAULT, USER_INPUT = 0, 1, 2
 NO_ROOM = (
@@ -143,6 +145,7 @@ def main(arguments=None):
         Exit code: 0 done, 2 something in the user's input, 1 our fault.
     """
     options = build_parser().parse_args(arguments)
+    forget()
     # TensorFlow's own lines about the machine bury ours; its errors still raise.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
@@ -172,6 +175,8 @@ def main(arguments=None):
         return _say(["interrupted; the same command goes on from the last checkpoint"])
     except Exception:
         return _our_fault()
+    finally:
+        release_folders()
 
 
 def _say(problems):

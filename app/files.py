@@ -7,6 +7,19 @@ import tempfile
 from pathlib import Path
 
 
+def is_litter(path):
+    """Whether an operating system left a file, not a user: `._scan.nii.gz`, `.DS_Store`, `Thumbs.db`, hidden ones.
+
+    Args:
+        path: File or folder.
+
+    Returns:
+        Bool.
+    """
+    name = Path(path).name
+    return name.startswith(".") or name.lower() in ("thumbs.db", "desktop.ini")
+
+
 @contextlib.contextmanager
 def whole_file(path):
     """A temporary path beside `path`, moved onto it when the block ends without error.

@@ -46,6 +46,23 @@ def onednn_state():
     return "off" if os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1").lower() in ("0", "false") else "on"
 
 
+def slow_precision(precision):
+    """What there is to say of a network's precision on this processor.
+
+    Args:
+        precision: "float32", "bfloat16", or None for that of training.
+
+    Returns:
+        A line where it makes the network many times slower, or None.
+    """
+    if precision != "bfloat16" or processor()["vectors"] == "AVX-512":
+        return None
+    return (
+        "note: bfloat16 is many times slower than float32 on a processor without AVX-512; where no GPU computes, "
+        "set precision: float32"
+    )
+
+
 def slow_settings():
     """Settings of this process that make the machine slower than it is.
 

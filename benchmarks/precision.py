@@ -1,6 +1,6 @@
 """What half precision costs in Dice, and what a large pair costs in memory.
 
-    python -m benchmarks.precision [--run runs/ixi_3d_32]
+    python -m benchmarks.precision [--run runs/ixi_3d_0]
 
 The run is one of `benchmarks.ixi_3d`; its model is evaluated on the test pairs of its own config, once in
 each precision. A pair of 256^3 is registered by the task `register`, in a process whose peak counts.
@@ -69,7 +69,7 @@ def large_pair(run, precision, size=256):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--run", type=Path, default=ROOT / "runs" / "ixi_3d_32")
+    parser.add_argument("--run", type=Path, default=ROOT / "runs" / "ixi_3d_0")
     options = parser.parse_args()
     if not (options.run / "model.keras").is_file():
         raise SystemExit(f"{options.run}: no finished run; run python -m benchmarks.ixi_3d first")

@@ -112,7 +112,7 @@ data:
   cohort: {phantoms}
   split: {{train: 4, validate: 2, test: 2}}
   pairs: 2
-network: {{encoder: [4, 4], decoder: [4, 4], final: [4], units: 8}}
+network: {{features: images, encoder: [4, 4], decoder: [4, 4], final: [4], units: 8}}
 training: {{epochs: 3, steps: 4, validate_every: 2, validate_pairs: 1}}
 evaluation: {{values: 3}}
 """

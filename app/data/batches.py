@@ -6,7 +6,7 @@ from collections import OrderedDict
 import keras
 import numpy as np
 
-from app.data.volumes import read_volume
+from app.data.volumes import read_labels, read_volume
 from nets.ops.intensity import to_unit_range
 
 
@@ -34,7 +34,7 @@ class SubjectCache:
 
     def labels(self, subject):
         """The labels, `(*shape, 1)`, uint8: 0, or 1 + the place among the structures."""
-        return self._get(subject.labels, self._prepare_labels)
+        return self._get(subject.labels, self._prepare_labels, read_labels)
 
     def _prepare_image(self, array):
         prepared = to_unit_range(array[None, ..., None], *self.percentiles)
@@ -46,12 +46,12 @@ class SubjectCache:
             prepared[array == value] = place
         return fit_to_shape(prepared, self.shape)[..., None]
 
-    def _get(self, path, prepare):
+    def _get(self, path, prepare, read=read_volume):
         with self._lock:
             if path in self._kept:
                 self._kept.move_to_end(path)
                 return self._kept[path]
-        prepared = prepare(read_volume(path).array)
+        prepared = prepare(read(path).array)
         with self._lock:
             if path not in self._kept:
                 self._kept[path] = prepared

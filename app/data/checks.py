@@ -57,8 +57,6 @@ def check_cohort(subjects, config, rank):
     for one in found:
         problems += one["problems"]
     shapes = {one["shape"] for one in found if "shape" in one}
-    if config.shape is None and len(shapes) > 1 and len({len(shape) for shape in shapes}) > 1:
-        problems.append(f"data: images have different numbers of axes, {_several(shapes)}; give all of one kind")
     grids = {one["grid"]: subject for one, subject in zip(found, subjects, strict=True) if "grid" in one}
     if len(grids) > 1:
         listed = "; ".join(f"{grid} ({subject.image})" for grid, subject in list(grids.items())[:3])
@@ -118,21 +116,17 @@ def check_labels(path, image):
     Returns:
         The label `Volume`, or None, and the list of problems.
     """
-    from app.data.volumes import read_volume
+    from app.data.volumes import read_labels
 
     try:
-        labels = read_volume(path)
+        labels = read_labels(path)
     except UserError as error:
         return None, error.problems
-    if not labels.same_grid(image):
+    if not labels.same_grid(image, (path, "its image")):
         return None, [
             f"{path}: labels {labels.array.shape} lie on another grid than their image "
             f"{image.array.shape} (shape or affine differ); resample them to the image"
         ]
-    if labels.array.dtype.kind not in "iuf":
-        return None, [f"{path}: labels of type {labels.array.dtype}; save them as integers"]
-    if not np.all(np.isfinite(labels.array)) or np.any(labels.array != np.round(labels.array)):
-        return None, [f"{path}: label values must be whole numbers; save the map without interpolation"]
     return labels, []
 
 

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import glob
+import os
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pydantic
 from app.config import Config, PathPattern
 from app.data.phantoms.brains import BrainsConfig
 from app.errors import UserError
+from app.files import is_litter
 
 SPLITS = ("train", "validate", "test")
 PAIR = 2  # subjects that a part needs at the least where pairs are registered
@@ -269,7 +271,8 @@ def _from_globs(images, labels):
 def _matches(pattern):
     """Dict from what the wildcards of a pattern match, joined by '-', to the file."""
     files = {}
-    for path in sorted(glob.glob(pattern, recursive=True)):
+    pattern = _literal_brackets(pattern)
+    for path in sorted(path for path in glob.glob(pattern, recursive=True) if not is_litter(path)):
         found = re.fullmatch(_with_groups(pattern), path)
         parts = [part.strip("/").replace("/", "-") for part in found.groups()] if found else []
         name = "-".join(filter(None, parts)) or Path(path).name
@@ -279,8 +282,17 @@ def _matches(pattern):
     return files
 
 
+def _literal_brackets(pattern):
+    """A pattern in which `[` of a file or folder that has this very name is a letter."""
+    parts = Path(pattern).parts
+    for index, part in enumerate(parts):
+        if "[" in part and os.path.exists(os.path.join(*parts[: index + 1])):
+            parts = (*parts[:index], glob.escape(part), *parts[index + 1 :])
+    return os.path.join(*parts)
+
+
 def _with_groups(pattern):
     """A glob pattern as a regular expression, a group for each wildcard."""
-    translated = {"**/": "(.*?)", "**": "(.*)", "*": "([^/]*)", "?": "([^/])"}
+    translated = {"[[]": r"\[", "**/": "(.*?)", "**": "(.*)", "*": "([^/]*)", "?": "([^/])"}
     parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^]]*\])", pattern)
     return "".join(translated.get(part) or (f"({part})" if part.startswith("[") else re.escape(part)) for part in parts)

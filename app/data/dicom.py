@@ -8,6 +8,7 @@ import numpy as np
 
 from app.data.volumes import Volume, read_itk
 from app.errors import UserError
+from app.files import is_litter
 
 SERIES, POSITION, ORIENTATION, SPACING = "0020|000e", "0020|0032", "0020|0037", "0028|0030"
 DESCRIPTION, BODY_PART, IMAGE_TYPE = "0008|103e", "0018|0015", "0008|0008"
@@ -88,7 +89,9 @@ def read_dicom_folder(folder):
         List of `DicomSeries`, and a list of lines about what cannot be read as a volume.
     """
     groups, refused = defaultdict(list), []
-    for path in sorted(path for path in Path(folder).iterdir() if path.is_file() and is_dicom(path)):
+    for path in sorted(
+        path for path in Path(folder).iterdir() if path.is_file() and not is_litter(path) and is_dicom(path)
+    ):
         if path.name.upper() == "DICOMDIR":
             continue
         try:

@@ -5,6 +5,7 @@ from pathlib import Path
 from app.data.dicom import is_dicom, read_dicom_folder
 from app.data.volumes import FORMATS, read_volume
 from app.errors import UserError
+from app.files import is_litter
 
 
 class Input:
@@ -43,7 +44,8 @@ def find_volumes(inputs, task):
     for given in map(Path, inputs):
         if given.is_dir():
             for folder in [given, *sorted(path for path in given.rglob("*") if path.is_dir())]:
-                _add_folder(folder, found, problems)
+                if not any(map(is_litter, folder.relative_to(given).parts)):
+                    _add_folder(folder, found, problems)
         elif given.is_file():
             if is_dicom(given):
                 problems.append(f"{given}: one file of a DICOM series; give its folder")
@@ -64,7 +66,7 @@ def find_volumes(inputs, task):
 
 
 def _add_folder(folder, found, problems):
-    files = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    files = [path for path in sorted(folder.iterdir()) if path.is_file() and not is_litter(path)]
     found += [Input(_stem(path), path) for path in files if path.name.lower().endswith(tuple(FORMATS))]
     if any(is_dicom(path) for path in files):
         series, refused = read_dicom_folder(folder)

@@ -8,7 +8,7 @@ import numpy as np
 from app.data.cohort import csv_rows, split_cohort
 from app.data.cube import CubeGrid, cube_grid, to_cube, unit_range
 from app.data.read_all import read_all
-from app.data.volumes import Volume, check_three_axes, read_volume
+from app.data.volumes import Volume, check_three_axes, read_labels, read_volume
 from app.errors import UserError, list_problems
 
 POPULATIONS = ("source", "target")
@@ -195,8 +195,8 @@ def read_mask(case, image, structures=None):
             structure is not there.
     """
     check_three_axes(image)
-    mask = read_volume(case.mask)
-    if not mask.same_grid(image):
+    mask = read_labels(case.mask)
+    if not mask.same_grid(image, (case.mask, case.image)):
         raise UserError(
             f"{case.mask}: shape {mask.array.shape}, the image's is {image.array.shape}, or another affine; bring the "
             "mask onto the image's grid"

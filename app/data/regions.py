@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from app.data.volumes import FORMATS, read_volume
+from app.data.volumes import FORMATS, read_labels
 from app.errors import UserError
 
 # Classes of a slice: nothing, the regions from the feet upwards, and examinations of the spine.
@@ -73,8 +73,8 @@ def _covered(low, high, unit, stack, part):
 
 
 def _from_labels(path, stack, volume):
-    labels = read_volume(path)
-    if volume is not None and not labels.same_grid(volume):
+    labels = read_labels(path)
+    if volume is not None and not labels.same_grid(volume, (path, "its image")):
         raise UserError(
             f"{path}: lies on another grid than its image ({labels.array.shape} where the image has "
             f"{volume.array.shape}, or another affine); resample it to the image"
@@ -83,7 +83,7 @@ def _from_labels(path, stack, volume):
         raise UserError(f"{path}: a label volume needs an image along the patient's axes")
     values = np.moveaxis(labels.array, stack.axis, 0)
     values = values[stack.indices].reshape(len(stack.indices), -1)
-    if values.max() >= len(CLASSES) or values.min() < 0 or np.any(values != np.round(values)):
+    if values.max() >= len(CLASSES) or values.min() < 0:
         raise UserError(f"{path}: labels must be 0 to {len(CLASSES) - 1} ({', '.join(CLASSES)})")
     counts = np.stack([(values == label).sum(axis=1) for label in range(1, len(CLASSES))])
     return np.where(counts.any(axis=0), 1 + counts.argmax(axis=0), 0)

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from app.data.geometry import nifti_affine, on_one_grid, set_nifti_affine, usable
 from app.errors import UserError, list_problems
 from app.files import whole_file
+from app.notes import note
 
-GRID_TOLERANCE_MM = 1e-3
+ROUNDING = 0.01  # how far a label may lie from a whole number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,9 +32,9 @@ class Volume:
         """Voxel size along each axis of the array."""
         return tuple(float(x) for x in np.linalg.norm(self.affine[:3, : self.array.ndim], axis=0))
 
-    def same_grid(self, other):
-        """Whether another volume has the same shape and affine (to a micrometre)."""
-        return self.array.shape == other.array.shape and np.allclose(self.affine, other.affine, atol=GRID_TOLERANCE_MM)
+    def same_grid(self, other, names=None):
+        """Whether another volume has its voxels in the same places: see `on_one_grid`."""
+        return on_one_grid(self, other, names)
 
 
 def read_volume(path):
@@ -69,6 +71,39 @@ def read_volume(path):
     while array.ndim > 2 and array.shape[-1] == 1:
         array = array[..., 0]
     return dataclasses.replace(volume, array=array)
+
+
+def read_labels(path):
+    """Read a label map: whole numbers, rounded where the file's scaling left them a little off.
+
+    Args:
+        path: As for `read_volume`.
+
+    Returns:
+        `Volume` of integers.
+
+    Raises:
+        UserError: As `read_volume`; or if a value is not finite, or further than 0.01 from a whole number.
+    """
+    volume = read_volume(path)
+    array = volume.array
+    if array.dtype.kind in "iub":
+        return dataclasses.replace(volume, array=array.astype("uint8") if array.dtype.kind == "b" else array)
+    if array.dtype.kind != "f":
+        raise UserError(f"{path}: labels of type {array.dtype}; save them as integers")
+    whole = np.round(array)
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(array - whole)
+    wrong = ~(apart <= ROUNDING)  # NaN, too
+    if wrong.any():
+        listed = ", ".join(f"{value:g}" for value in array[wrong][:3])
+        raise UserError(
+            f"{path}: label values must be whole numbers, {np.count_nonzero(wrong)} voxels are not ({listed}); save "
+            "the map without interpolation"
+        )
+    if apart.any():
+        note(f"{path}: labels are up to {apart.max():.2g} off whole numbers; rounded")
+    return dataclasses.replace(volume, array=whole.astype("int32"))
 
 
 def write_volume(path, volume):
@@ -120,7 +155,7 @@ def check_three_axes(volume):
     if array.dtype.kind not in "iufb":
         raise UserError(f"voxels of type {array.dtype}; expected real numbers")
     list_problems(not_finite(array))
-    if not np.all(np.isfinite(affine)) or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+    if not usable(affine):
         raise UserError("the affine is singular: the file does not say how the volume lies; correct its header")
 
 
@@ -172,8 +207,31 @@ def _read_series(folder):
 def _read_nibabel(path):
     import nibabel
 
-    image = nibabel.load(path)
-    return Volume(np.asanyarray(image.dataobj), np.asarray(image.affine, dtype="float64"), image.header)
+    try:
+        image = nibabel.load(path)
+    except ValueError as error:
+        if "w2 should be positive" not in str(error):
+            raise
+        image = _load_long_quaternion(path)
+    affine = np.asarray(image.affine, dtype="float64")
+    if isinstance(image.header, nibabel.Nifti1Header):
+        affine = nifti_affine(image.header, image.shape[:3], path)
+    return Volume(np.asanyarray(image.dataobj), affine, image.header)
+
+
+def _load_long_quaternion(path):
+    """A NIfTI file whose quaternion is longer than 1 by rounding: nibabel refuses it, ITK takes it."""
+    import nibabel
+
+    class Header(nibabel.Nifti1Header):
+        quaternion_threshold = 1e-3
+
+    class Image(nibabel.Nifti1Image):
+        header_class = Header
+
+    image = Image.from_filename(path)
+    note(f"{path}: the quaternion of its qform is longer than 1 by rounding; taken as one of length 1")
+    return image
 
 
 def _write_nifti(path, volume):
@@ -184,7 +242,8 @@ def _write_nifti(path, volume):
     header.set_data_dtype(volume.array.dtype)
     header["scl_slope"], header["scl_inter"] = 1, 0
     header["cal_min"], header["cal_max"] = 0, 0
-    nibabel.save(nibabel.Nifti1Image(volume.array, volume.affine, header), path)
+    set_nifti_affine(header, volume.affine)
+    nibabel.save(nibabel.Nifti1Image(volume.array, None, header), path)
 
 
 def _write_mgh(path, volume):

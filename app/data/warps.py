@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from app.data.geometry import set_nifti_affine
 from app.files import whole_file
 
 RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
@@ -23,8 +24,11 @@ def write_displacement(path, displacement, affine):
     rank = displacement.shape[-1]
     vectors = ((displacement @ np.asarray(affine)[:3, :rank].T) * RAS_TO_LPS).astype("float32")
     shape = (*displacement.shape[:-1], *[1] * (4 - rank), 3)
-    image = nibabel.Nifti1Image(vectors.reshape(shape), affine)
-    image.header.set_intent("vector")
-    image.header.set_xyzt_units("mm")
+    header = nibabel.Nifti1Header()
+    header.set_data_dtype("float32")
+    header.set_data_shape(shape)
+    header.set_intent("vector")
+    set_nifti_affine(header, np.asarray(affine))
+    image = nibabel.Nifti1Image(vectors.reshape(shape), None, header)
     with whole_file(path) as temporary:
         nibabel.save(image, temporary)

@@ -10,6 +10,7 @@ from app.data.checks import check_cohort
 from app.data.cohort import PAIR, cohort_label_names, draw_pairs, read_cohort, split_cohort
 from app.errors import UserError, list_problems
 from app.files import write_csv
+from app.processor import slow_precision
 from app.quiet import import_keras
 from app.tasks.hypermorph_config import HyperMorphConfig
 from app.training.run_folder import RunFolder, log
@@ -82,6 +83,8 @@ def _train_and_report(config, hyper, parts, summary, data, names, simulated, fol
     from app.training.train import train
 
     keras.utils.set_random_seed(config.seed)
+    if line := slow_precision(config.network.precision):
+        log(line)
     cache = SubjectCache(data, summary.shape, summary.structures)
     grid = list(itertools.product(*(one.grid(config.evaluation.values) for one in hyper)))
     validation_pairs = draw_pairs(parts["validate"], data.pairs, config.seed)

@@ -139,7 +139,7 @@ def _read(config, rank):
         problems += found
     list_problems(problems)
     moving, fixed = volumes["moving"], volumes["fixed"]
-    if not moving.same_grid(fixed):
+    if not moving.same_grid(fixed, (config.moving, config.fixed)):
         raise UserError(
             f"{config.moving}: grid {moving.array.shape} at {_mm(moving.spacing_mm)} mm differs from that of "
             f"{config.fixed}, {fixed.array.shape} at {_mm(fixed.spacing_mm)} mm; resample one to the other first"

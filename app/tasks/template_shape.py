@@ -104,12 +104,12 @@ def _from_cohort(config, train, labels):
 
 def _from_mask(config, labels):
     from app.data.cube import cube_grid, to_cube
-    from app.data.volumes import Volume, check_three_axes, read_volume
+    from app.data.volumes import Volume, check_three_axes, read_labels
     from segmentation.template import has_shape, subject_template
     from segmentation.topology import topology
 
     path, data = config.template.mask, config.data
-    volume = read_volume(path)
+    volume = read_labels(path)
     with naming(path):
         check_three_axes(volume)
     parts = [np.isin(volume.array, [one]) for one in labels]

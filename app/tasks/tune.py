@@ -1,12 +1,12 @@
 """Task `tune`: search the hyper-parameters of another task."""
 
 import contextlib
-import fcntl
 import io
 import json
 import logging
 import os
 import sys
+from collections import Counter
 
 from app.config import config_text
 from app.errors import UserError
@@ -17,7 +17,7 @@ from app.training.run_folder import RunFolder, log
 
 CONFIG = TuneConfig
 FREE_KEYS = ("search.trials", "search.cycles", "search.keep_best", "search.lease_seconds")
-ACTIONS = ("run", "status", "best", "chief", "worker")
+SEARCH_LOCK = "search.lock"
 
 
 def run(config, dry_run=False, action="run", workers=1, address=None, name=None):
@@ -53,10 +53,9 @@ def run(config, dry_run=False, action="run", workers=1, address=None, name=None)
         _join(action, address, name)
     if action == "worker":
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
-    with _only_one(folder) if action != "worker" else contextlib.nullcontext():
-        if action != "worker":
-            folder.open(resolved)
-        _search(config, base, folder, action)
+    if action != "worker":
+        folder.open(resolved, SEARCH_LOCK)
+    _search(config, base, folder, action)
 
 
 def _search(config, base, folder, action):
@@ -109,7 +108,17 @@ def _conclude(config, base, folder, oracle):
     path = write_results(config, base, folder, oracle)
     if oracle.stopped_because:
         raise UserError(f"{folder.path}: the search ended early: {oracle.stopped_because}; results so far: {path}")
+    if not any(trial.status == "COMPLETED" for trial in oracle.trials.values()):
+        raise UserError(f"{folder.path}: {_why_all_failed(folder)}; change search.space or the config; report: {path}")
     log(f"report: {path}")
+
+
+def _why_all_failed(folder):
+    """The commonest last line of the trials' errors."""
+    files = (folder.path / "trials").glob("trial_*/error.txt")
+    reasons = Counter((file.read_text().strip().splitlines() or ["no message"])[-1] for file in files)
+    reason, count = reasons.most_common(1)[0] if reasons else ("no message", 0)
+    return f"all trials failed, {count} of them with: {reason[:160]}"
 
 
 def _space_size(config):
@@ -197,10 +206,9 @@ def _loaded(folder, make):
 def _run_with_workers(config, resolved, base, folder, workers):
     from app.tuning.local_workers import run_local
 
-    with _only_one(folder, "run.lock"):
-        folder.open(resolved)
-        run_local(folder.path / "config.yaml", folder.path / "workers", workers)
-        log(f"report: {folder.path / 'report.html'}")
+    folder.open(resolved)  # the chief, a process of its own, holds the search itself
+    run_local(folder.path / "config.yaml", folder.path / "workers", workers)
+    log(f"report: {folder.path / 'report.html'}")
 
 
 def _join(action, address, name):
@@ -211,18 +219,6 @@ def _join(action, address, name):
         raise UserError("tune worker: --name is needed, another one for each worker")
     name = "chief" if action == "chief" else name.replace("chief", "worker")
     os.environ |= {"KERASTUNER_ORACLE_IP": host, "KERASTUNER_ORACLE_PORT": port, "KERASTUNER_TUNER_ID": name}
-
-
-@contextlib.contextmanager
-def _only_one(folder, name="search.lock"):
-    """Two searches in one folder would overwrite each other's trials."""
-    folder.path.mkdir(parents=True, exist_ok=True)
-    with open(folder.path / name, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(f"{folder.path}: a search is at work in this folder; wait, or choose another") from None
-        yield
 
 
 def _tell(config, base, folder, action):

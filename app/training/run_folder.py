@@ -11,6 +11,7 @@ from app.config import config_text, load_config
 from app.errors import UserError
 from app.files import write_csv, write_json, write_text
 from app.processor import cores, onednn_state, processor
+from app.training.run_lock import lock_folder
 
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "nibabel", "SimpleITK", "pydantic", "matplotlib")
 
@@ -49,16 +50,18 @@ class RunFolder:
                 "--set output=FOLDER, or delete this one"
             )
 
-    def open(self, config):
-        """Begin the run, or take it up again: config and versions are written, the log begins.
+    def open(self, config, lock="run.lock"):
+        """Begin the run, or take it up again: the folder is held, config and versions are written, the log begins.
 
         Args:
             config: Resolved config of the task.
+            lock: Name of the lock's file: commands of different names may share a folder.
 
         Raises:
+            UserError: If another command is at work in the folder.
             OSError: If the folder cannot be written.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        lock_folder(self.path, lock)
         for folder in (self.path, self.checkpoints, self.figures):
             for litter in folder.glob(".part-*"):  # of a run that was killed while writing
                 litter.unlink()

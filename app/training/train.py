@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from app.errors import UserError
+from app.processor import slow_precision
 from app.training.callbacks import Checkpoint, Progress, SeededDropout, ValidateOverHyper
 from app.training.devices import replicated
 from app.training.run_folder import log
@@ -144,6 +145,8 @@ def load_checkpoint(path, precision=None):
     import transfer.adapted_unet  # noqa: F401
     from nets.precision import in_precision
 
+    if line := slow_precision(precision):
+        log(line)
     try:
         return in_precision(keras.models.load_model(path), precision)
     except Exception as error:  # zip, h5py, json and Keras raise their own kinds

@@ -138,6 +138,7 @@ class BudgetedTuner(kt.Tuner):
             super()._try_run_and_update_trial(trial, *args, **kwargs)
         if trial.message:  # gRPC does not carry it to the chief
             write_text(Path(self.get_trial_dir(trial.trial_id)) / "error.txt", trial.message)
+            LOG.info(f"trial {trial.trial_id} failed: {trial.message.strip().splitlines()[-1][:200]}")
 
     def _run_and_update_trial(self, trial, *args, **kwargs):
         self.run_trial(trial, *args, **kwargs)  # every epoch has been reported

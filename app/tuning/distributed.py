@@ -11,6 +11,7 @@ import time
 from concurrent import futures
 
 import grpc
+from keras_tuner.src import config as tuner_config
 from keras_tuner.src import protos
 from keras_tuner.src.distribute.oracle_chief import OracleServicer
 from keras_tuner.src.distribute.oracle_client import OracleClient
@@ -19,6 +20,7 @@ from keras_tuner.src.engine import conditions
 LOG = logging.getLogger("kerasmorph")
 BEAT_SECONDS = 5.0
 conditions.print = lambda *words: None  # 1.4.8 prints each condition's value whenever it sends one
+tuner_config.DEBUG = False  # a failed trial is one line; its traceback is in its error.txt
 OPTIONS = [("grpc.max_reconnect_backoff_ms", 2000), ("grpc.so_reuseport", 0)]
 
 

@@ -1,11 +1,16 @@
 """Bad input from the command line: one clear line, exit code 2, nothing half-written."""
 
+import os
 import resource
 import shutil
+import socket
 
 import nibabel
 import numpy as np
 import pytest
+
+from app.training.run_lock import lock_folder, release_folders
+from tests.conftest import ROOT
 
 
 def copy_cohort(phantoms, folder):
@@ -54,11 +59,6 @@ def truncated_nifti(cohort):
     path.write_bytes(path.read_bytes()[:2000])
 
 
-def different_shapes(cohort):
-    for kind in ("image", "labels"):
-        change_image(cohort / kind / "phantom-002.nii.gz", lambda array: array[:-3])
-
-
 def column_missing(cohort):
     (cohort / "cohort.csv").write_text("subject,file\na,b\n")
 
@@ -96,7 +96,6 @@ CASES = [
     (labels_on_another_grid, ["phantom-002", "another grid"]),
     (label_absent, ["phantom-002", "label 5 is absent", "allow_absent_labels"]),
     (truncated_nifti, ["phantom-002", "damaged or truncated"]),
-    (different_shapes, ["different shapes", "data.shape"]),
     (column_missing, ["cohort.csv", "column image is missing"]),
     (file_of_nothing, ["cohort.csv", "is missing; the first line must name the columns"]),
     (far_too_large, ["phantom-002", "1 voxels are NaN or infinite, read in 32 bits"]),
@@ -254,3 +253,31 @@ def test_register_refuses_other_grids_and_models(main, register_config, phantoms
     )
     assert_refused(main("register", "--config", register_config, "--set", "moving=a.txt"), ["unknown image format"])
     assert not (tmp_path / "out").exists()
+
+
+def test_two_commands_in_one_folder(main, small_config, tmp_path):
+    """Both would train on, and write over each other's history and checkpoints."""
+    output = tmp_path / "run"
+    lock_folder(output)
+    try:
+        done = main("hypermorph", "--config", small_config, "--set", f"output={output}")
+        assert done.returncode == 2
+        assert f"process {os.getpid()} on {socket.gethostname()}" in done.stderr
+        assert "--set output=FOLDER" in done.stderr
+        assert [path.name for path in output.iterdir()] == ["run.lock"]
+    finally:
+        release_folders()
+    assert not (output / "run.lock").exists()
+
+
+def test_a_lock_of_a_dead_process_is_none(main, phantoms, trained, tmp_path):
+    """`kill -9` leaves the file; whoever comes next must not have to delete it by hand."""
+    output = tmp_path / "run"
+    output.mkdir()
+    (output / "run.lock").write_text("process 1 on elsewhere")
+    image = phantoms.parent / "image" / "phantom-000.nii.gz"
+    values = {"model": trained, "moving": image, "fixed": image, "output": output, "hyper.lambda": 0.5}
+    words = [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
+    done = main("register", "--config", ROOT / "configs" / "register" / "pair.yaml", *words)
+    assert done.returncode == 0, done.stderr
+    assert not (output / "run.lock").exists()

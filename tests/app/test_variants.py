@@ -81,7 +81,7 @@ evaluation: {{values: 2}}
     assert field.shape == (24, 22, 1, 1, 3)
 
 
-def test_several_devices_train_the_same_model(shell, small_config, tmp_path):
+def test_several_devices_train_the_same_model(main, shell, small_config, tmp_path):
     """Two devices that do not sum their gradients rightly would train another model, silently."""
     histories = []
     for replicas in (1, 2):
@@ -93,7 +93,7 @@ def test_several_devices_train_the_same_model(shell, small_config, tmp_path):
         columns = [rows[0].index(name) for name in ("loss", "similarity", "smoothness", "validation_dice")]
         histories.append([[float(row[column] or 0) for column in columns] for row in rows[1:]])
     np.testing.assert_allclose(histories[1], histories[0], rtol=1e-4, atol=1e-5)
-    done = shell("hypermorph", "--config", small_config, "--set", "training.replicas=2")
+    done = main("hypermorph", "--config", small_config, "--set", "training.replicas=2")
     assert done.returncode == 2
     assert "does not divide into 2 replicas" in done.stderr
 
@@ -101,7 +101,7 @@ def test_several_devices_train_the_same_model(shell, small_config, tmp_path):
 def test_training_in_half_precision(main, small_config, tmp_path):
     """One key; the report and the exported figures are those of a model that moves images."""
     output = tmp_path / "half"
-    words = [f"output={output}", "network.precision=bfloat16", "training.epochs=1"]
+    words = [f"output={output}", "network.precision=bfloat16", "network.features=forces", "training.epochs=1"]
     done = main("hypermorph", "--config", small_config, *(part for word in words for part in ("--set", word)))
     assert done.returncode == 0, done.stderr
     assert (output / "report.html").is_file()

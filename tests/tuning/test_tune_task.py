@@ -63,7 +63,7 @@ def found(folder):
     return [{key: row[key] for key in row if "second" not in key and key != "finished_at"} for row in results(folder)]
 
 
-def test_a_search_leaves_results_best_config_and_report(config, tmp_path, shell):
+def test_a_search_leaves_results_best_config_and_report(config, tmp_path, shell, main):
     """Everything a user needs on a Monday: the table, the best config, which runs, and a page."""
     path = config(method="hyperband+bayesian", budget=3, trials=None)
     done = shell("tune", "--config", path)
@@ -81,10 +81,10 @@ def test_a_search_leaves_results_best_config_and_report(config, tmp_path, shell)
     assert str(best["network"]["encoder"]) == row["network.encoder"]
     page = (folder / "report.html").read_text()
     assert page.count("<img") >= 2
-    assert shell("hypermorph", "--config", folder / "best.yaml", "--dry-run").returncode == 0
-    status = shell("tune", "status", "--config", path)
+    assert main("hypermorph", "--config", folder / "best.yaml", "--dry-run").returncode == 0
+    status = main("tune", "status", "--config", path)
     assert "6 trials: 6 completed, 0 failed, 0 running" in status.stdout
-    assert shell("tune", "best", "--config", path).stdout == (folder / "best.yaml").read_text()
+    assert main("tune", "best", "--config", path).stdout == (folder / "best.yaml").read_text()
     entries = list((folder / "tensorboard").glob("configuration_*"))
     assert len(entries) == metrics["configurations"] == 5
 
@@ -237,3 +237,14 @@ def test_an_unknown_kernel_is_refused(config, main):
     done = main("tune", "--config", config(kernel="materm"))
     assert done.returncode == 2
     assert "search.kernel" in done.stderr
+
+
+def test_a_search_whose_trials_all_fail_is_no_success(config, main):
+    """Exit code 0, tracebacks and no best config: a script would have gone on with nothing."""
+    space = {"training.learning_rate": {"choices": [1e30, 1e35]}}
+    done = main("tune", "--config", config(objective="loss", direction="min", trials=2, space=space))
+    assert done.returncode == 2, done.stdout
+    (line,) = done.stderr.strip().splitlines()
+    assert "all trials failed, 2 of them with:" in line
+    assert "Traceback" not in done.stdout + done.stderr
+    assert done.stdout.count(" failed: ") == 2

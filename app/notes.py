@@ -1,0 +1,21 @@
+"""What was assumed or changed while reading a user's files: each said once, in a line."""
+
+_said = set()
+
+
+def note(line):
+    """Print a line that begins with "note:", unless this command has said it already.
+
+    Files are read several times in a run: checked, prepared, compared.
+
+    Args:
+        line: What was assumed, left out or changed, and of which file.
+    """
+    if line not in _said:
+        _said.add(line)
+        print(f"note: {line}", flush=True)
+
+
+def forget():
+    """Begin another command: what the one before it said is said again."""
+    _said.clear()
