@@ -171,6 +171,8 @@ def summarise(rows):
     for job, sides in medians.items():
         for side, one in sides.items():
             one["times_slower_than_ours"] = one["seconds"] / sides[OURS]["seconds"]
+            if one["cpu_seconds"] and sides[OURS]["cpu_seconds"]:
+                one["times_slower_than_ours_cpu"] = one["cpu_seconds"] / sides[OURS]["cpu_seconds"]
             if job in KERNELS:
                 # Gathers differ by rounding; another number would mean that another thing was computed.
                 same = abs(one["deviation"] - sides[OURS]["deviation"]) < 0.01 * sides[OURS]["deviation"]
@@ -224,8 +226,8 @@ def _table(vectors, summary, machine):
     lines = [
         f"**{vectors}**: {name}, {machine['cores']} cores; a copy by all cores moves {bandwidth['copy']:.1f} GB/s.",
         "",
-        "| job | side | ms | CPU ms | times ours | peak GiB | must move, MB | share of copy bandwidth |",
-        "|---|---|---:|---:|---:|---:|---:|---:|",
+        "| job | side | ms | times ours | CPU ms | times ours | peak GiB | must move, MB | share of copy bandwidth |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for job, sides in summary["jobs"].items():
         for side, one in sides.items():
@@ -235,7 +237,9 @@ def _table(vectors, summary, machine):
             label = side if one.get("same_answer", True) else f"{side} *"
             spent = "" if one["cpu_seconds"] is None else f"{1e3 * one['cpu_seconds']:.0f}"
             took = f"{1e3 * one['seconds']:.0f}"
-            cells = [JOBS[job], label, took, spent, ratio, f"{one['peak_gib']:.2f}", moved, share]
+            cpu = one.get("times_slower_than_ours_cpu")
+            cpu_ratio = "" if side == OURS or cpu is None else f"{cpu:.1f}"
+            cells = [JOBS[job], label, took, ratio, spent, cpu_ratio, f"{one['peak_gib']:.2f}", moved, share]
             lines.append(f"| {' | '.join(cells)} |")
     lines += [
         "",
