@@ -12,6 +12,8 @@ from segmentation.topology import topology
 
 OVERLAP = 0.25  # voxels
 
+NOTHING_LEFT = "nothing is left of the mean shape"
+
 
 @dataclasses.dataclass(frozen=True)
 class Template:
@@ -139,7 +141,8 @@ def mean_template(masks, spacing_mm, labels, members=1, rounds=2, report=None, s
         `Template`.
 
     Raises:
-        ValueError: If there are less shapes, or less that differ, than members.
+        ValueError: If there are less shapes, or less that differ, than members; or if nothing is left of the mean, as
+            its structures are a few voxels.
 
     Reference:
         - Joshi et al., Unbiased diffeomorphic atlas construction, 2004 (mean template); Bertrand, thesis, 2019,
@@ -153,10 +156,10 @@ def mean_template(masks, spacing_mm, labels, members=1, rounds=2, report=None, s
     counts = np.array([[part.sum() for part in _parts(mask)] for mask in masks], float)
     wanted = np.exp(np.mean(np.log(counts[:, -1]))) * counts / counts[:, -1:]
     first = shapes[int(np.argmin(np.abs(np.log(np.array(volumes) / size))))]
-    mean, aligned = _upright(first), shapes
+    mean, aligned = _not_empty(_upright(first)), shapes
     for _ in range(rounds):
         aligned = [_aligned(one, mean) for one in (report(shapes) if report else shapes)]
-        mean = _sized(_centred(_thick(np.mean(aligned, axis=0), wanted.mean(axis=0))), size)
+        mean = _not_empty(_sized(_centred(_thick(np.mean(aligned, axis=0), wanted.mean(axis=0))), size))
     groups = np.zeros(len(aligned), int)
     if members > 1:
         flat = _near_surface(aligned)
@@ -172,6 +175,13 @@ def mean_template(masks, spacing_mm, labels, members=1, rounds=2, report=None, s
         # What lies close together was joined too far.
         means.append(_overlapping(_levelled(joined, voxels[: joined.shape[-1]])))
     return Template(np.stack(means).astype("float32"), spacing_mm, tuple(labels))
+
+
+def _not_empty(distances):
+    """Distances, refused where nothing is inside: a few voxels, once turned, all fall below the surface."""
+    if not np.any(_together(distances) > 0):
+        raise ValueError(NOTHING_LEFT)
+    return distances
 
 
 def _thick(distances, voxels):

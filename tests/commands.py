@@ -174,7 +174,7 @@ def write_users_files(clone):
         for place, value in enumerate(values):
             angle = 2 * np.pi * place / len(values)
             middle = 0.4 * np.array([np.cos(angle), np.sin(angle), 0.1]) + 0.04 * rng.normal(size=3)
-            labels[((grid - middle.reshape(3, 1, 1, 1)) ** 2).sum(0) < 0.09] = value
+            labels[((grid - middle.reshape(3, 1, 1, 1)) ** 2).sum(0) < 0.14] = value
         image = gaussian_filter(200.0 * (labels > 0) + 40.0 * ((grid**2).sum(0) < 0.9) + 5.0 * rng.random(shape), 0.7)
         for file, array in zip(files, (image.astype("float32"), labels), strict=True):
             write_volume(file, Volume(array, np.diag([3.0, 3.0, 3.0, 1.0])))

@@ -7,6 +7,9 @@ import sys
 
 from tests.commands import NOT_RUN, prepare_clone, shown_commands, to_run, write_users_files
 
+# A template trained for one epoch may break its own guarantee: the report is written, and the command says so.
+VERDICT = "have another topology than the template"
+
 
 def test_every_command_shown_runs(tmp_path):
     """Who pastes a line of ours on the first day must not meet a traceback: relative paths, own files."""
@@ -27,6 +30,6 @@ def test_every_command_shown_runs(tmp_path):
     failed = [
         f"{shown[words]}: {' '.join(words)}\n  exit code {result['code']}: {result['printed'][-600:]}"
         for words, result in zip(commands, results, strict=True)
-        if result["code"] != 0
+        if result["code"] != 0 and not (words[2] == "template" and VERDICT in result["printed"])
     ]
     assert not failed, "\n".join(failed)

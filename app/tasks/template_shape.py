@@ -74,7 +74,7 @@ def _fault(found, value, named):
 
 
 def _from_cohort(config, train, labels):
-    from segmentation.template import has_shape, mean_template, subject_template
+    from segmentation.template import NOTHING_LEFT, has_shape, mean_template, subject_template
 
     shape, spacing = config.template, config.data.spacing_mm
     order = np.random.default_rng(config.seed).permutation(len(train))[: shape.subjects]
@@ -95,7 +95,9 @@ def _from_cohort(config, train, labels):
 
     try:
         template = mean_template(masks, spacing, labels, members, report=shown, seed=config.seed)
-    except ValueError:
+    except ValueError as error:
+        if str(error) == NOTHING_LEFT:
+            raise UserError(f"template: {NOTHING_LEFT}; its structures are {NO_SHAPE.format(spacing)}") from None
         if members == 1:
             raise
         raise UserError(f"template.members: the masks are not of {members} kinds; lower it") from None

@@ -269,3 +269,16 @@ def test_thin_structures_keep_their_volume():
     for index in range(2):
         wanted = np.mean([mask[..., index].sum() for mask in masks])
         assert np.sum(found == index + 1) == pytest.approx(wanted, rel=0.1)
+
+
+def test_a_mean_of_which_nothing_is_left_is_said():
+    """Turned upright, structures of a few voxels fall below the surface everywhere: the next step divided by nothing."""
+    places, masks = np.stack(np.meshgrid(*[np.arange(16.0)] * 3, indexing="ij"), axis=-1), []
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        axis = rng.normal(size=3)
+        axis /= np.linalg.norm(axis)
+        middles = [7.5 + side * axis + rng.uniform(-0.4, 0.4, 3) for side in (2.2, -2.2)]
+        masks.append(np.stack([((places - middle) ** 2).sum(axis=-1) < 1.4**2 for middle in middles], axis=-1))
+    with pytest.raises(ValueError, match="nothing is left of the mean shape"):
+        mean_template(masks, 4.0, [1, 2])
