@@ -272,7 +272,7 @@ def test_thin_structures_keep_their_volume():
 
 
 def test_a_mean_of_which_nothing_is_left_is_said():
-    """Turned upright, structures of a few voxels fall below the surface everywhere: the next step divided by nothing."""
+    """Turned upright, structures of a few voxels fall below the surface: the next step divided by 0."""
     places, masks = np.stack(np.meshgrid(*[np.arange(16.0)] * 3, indexing="ij"), axis=-1), []
     rng = np.random.default_rng(0)
     for _ in range(3):
