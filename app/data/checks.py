@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from app.errors import UserError, list_problems
+from app.notes import note
 from app.progress import progress
 
 
@@ -68,8 +69,8 @@ def check_cohort(subjects, config, rank):
     list_problems(problems)
     shape = tuple(config.shape or map(max, zip(*shapes, strict=True)))
     if config.shape is None and len(shapes) > 1:
-        print(
-            f"note: images have different shapes, {_several(shapes)}; all are padded with zeros about their centre "
+        note(
+            f"images have different shapes, {_several(shapes)}; all are padded with zeros about their centre "
             f"to {shape}; set data.shape for another"
         )
     return CohortSummary(shape, shapes, found[0]["spacing_mm"], structures)

@@ -49,9 +49,9 @@ def run(config, dry_run=False):
     folder.check(config, ("output", "data.cache_gib"))
     model_file, contract = find_model(config.model)
     values = list(dict.fromkeys(contract.hyper_vector(chosen) for chosen in config.hyper))
-    data = _data(config, model_file.parent, contract)
+    data, seed = _data(config, model_file.parent, contract)
     split = read_split(model_file.parent)
-    subjects = _subjects(config, read_cohort(data), data, split)
+    subjects = _subjects(config, read_cohort(data), data, split, seed)
     summary = check_cohort(subjects, data, len(contract.shape))
     names = {**{int(k): v for k, v in contract.structures.items()}, **cohort_label_names(data)}
     pairs = draw_pairs(subjects, data.pairs, config.seed)
@@ -69,26 +69,27 @@ def run(config, dry_run=False):
 
 
 def _data(config, run, contract):
-    """The cohort to evaluate on, its images prepared as those of the training."""
-    data = config.data
+    """The cohort to evaluate on, its images prepared as those of the training, and the seed that deals it."""
+    data, seed = config.data, config.seed
     if data is None:
         kept = run / "config.yaml"
         if not kept.is_file():
             raise UserError(f"data: missing, and {kept}, which would name the model's own cohort, is not there; add it")
-        data = load_config(HyperMorphConfig, kept).data
+        trained = load_config(HyperMorphConfig, kept)
+        data, seed = trained.data, trained.seed
         if data.phantom is not None:
             data = data.model_copy(update={"cohort": run / "phantoms" / "cohort.csv", "phantom": None})
     if data.phantom is not None:
         raise UserError("data.phantom: evaluate reads files; give the cohort.csv of a run's phantoms folder")
     rule = {"low_percentile": contract.low_percentile, "high_percentile": contract.high_percentile}
-    return data.model_copy(update={**rule, "shape": data.shape or contract.shape})
+    return data.model_copy(update={**rule, "shape": data.shape or contract.shape}), seed
 
 
-def _subjects(config, subjects, data, split):
+def _subjects(config, subjects, data, split, seed):
     """Those of the config's own split, else of the run's, else all."""
     if config.subjects != "all":
         if (config.data is not None and "split" in config.data.model_fields_set) or not split:
-            subjects = split_cohort(subjects, data.split, config.seed, PAIR)[config.subjects]
+            subjects = split_cohort(subjects, data.split, seed, PAIR)[config.subjects]
         else:
             chosen = set(split.get(config.subjects, ()))
             subjects = [subject for subject in subjects if subject.name in chosen]
