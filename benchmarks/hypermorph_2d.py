@@ -166,7 +166,7 @@ def measure_generators(results, slices, seeds):
 
 def summarise_one(rows):
     """Best Dice, best lambda and steps of HyperMorph and of the baselines, a seed each; intervals over subjects."""
-    found = {"seeds": SEEDS, "baselines": [], "hypermorph": [], "difference": [], "interval": [], "curves": {}}
+    summary = {"seeds": SEEDS, "baselines": [], "hypermorph": [], "difference": [], "interval": [], "curves": {}}
     curves = {"baselines": [], "hypermorph": []}
     for seed in SEEDS:
         dice = {
@@ -177,16 +177,16 @@ def summarise_one(rows):
         for kind, values in dice.items():
             means = [float(np.mean(pairs)) for pairs in values]
             lam, height = optimum(LAMBDAS, means)
-            found[kind].append({"best_dice": height, "best_lambda": lam})
+            summary[kind].append({"best_dice": height, "best_lambda": lam})
             curves[kind].append(means)
             best[kind] = values[int(np.argmax(means))]
-        found["difference"].append(found["hypermorph"][-1]["best_dice"] - found["baselines"][-1]["best_dice"])
-        found["interval"].append(interval_of_difference(best["baselines"], best["hypermorph"]))
-    found["curves"] = {kind: np.mean(values, axis=0).tolist() for kind, values in curves.items()}
+        summary["difference"].append(summary["hypermorph"][-1]["best_dice"] - summary["baselines"][-1]["best_dice"])
+        summary["interval"].append(interval_of_difference(best["baselines"], best["hypermorph"]))
+    summary["curves"] = {kind: np.mean(values, axis=0).tolist() for kind, values in curves.items()}
     shortfall = np.array(curves["baselines"]) - curves["hypermorph"]
     deviations = {kind: float(np.mean(np.std(values, axis=0, ddof=1))) for kind, values in curves.items()}
     return {
-        **found,
+        **summary,
         "largest_shortfall_of_100": float(np.mean(shortfall, axis=0).max()),
         "deviation_over_seeds_of_100": deviations,
         "steps_of_baselines_for_one_of_hypermorph": len(LAMBDAS) * STEPS["baseline"] / STEPS["one"],

@@ -20,7 +20,7 @@ def marked_tables():
     Returns:
         List of (page, benchmark, place, text).
     """
-    return [(page, *found.groups()) for page in PAGES for found in MARKED.finditer(page.read_text())]
+    return [(page, *match.groups()) for page in PAGES for match in MARKED.finditer(page.read_text())]
 
 
 def write_tables(benchmark, tables):
@@ -37,10 +37,10 @@ def write_tables(benchmark, tables):
     if missing:
         raise KeyError(f"no page has a place for {', '.join(sorted(missing))} of benchmarks/{benchmark}.py")
 
-    def replaced(found):
-        name, place, text = found.groups()
+    def replaced(match):
+        name, place, _ = match.groups()
         if name != benchmark:
-            return found.group(0)
+            return match.group(0)
         return f"<!-- written by benchmarks/{name}.py: {place} -->\n{tables[place]}\n<!-- end -->"
 
     for page in PAGES:

@@ -12,6 +12,8 @@ from app.notes import note
 
 ALLOWED_VOX, SAID_VOX = 0.05, 0.001
 MILLIMETRES = {"unknown": 1.0, "meter": 1000.0, "mm": 1.0, "micron": 0.001}
+ROUNDED = 3 * float(np.finfo("float32").eps)  # nibabel's own bound
+LONG_QUATERNION = 1e-3  # by how much the square of its length may pass 1
 
 
 def corner_distance(shape, affine, other):
@@ -83,13 +85,14 @@ def nifti_affine(header, shape, name):
     Reference:
         - The NIfTI-1 header's comments on `qform_code`, `sform_code`, `pixdim[0]` and `xyzt_units`.
     """
-    scale = MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
+    unit, _ = _units(header)
+    scale = MILLIMETRES[unit]
     codes = {"sform": int(header["sform_code"]), "qform": int(header["qform_code"])}
     forms = {}
     if codes["sform"] > 0:
         forms["sform"] = header.get_sform()
-    if codes["qform"] > 0:
-        forms["qform"] = header.get_qform()
+    if codes["qform"] > 0 and (qform := _qform(header, name)) is not None:
+        forms["qform"] = qform
     if not forms:
         affine = header.get_base_affine()
         note(f"{name}: its header does not say how it lies in space; voxels are taken to lie along right, front, up")
@@ -106,7 +109,7 @@ def nifti_affine(header, shape, name):
     affine = np.asarray(affine, float).copy()
     if scale != 1.0:
         affine[:3] *= scale
-        note(f"{name}: lengths are in {header.get_xyzt_units()[0]}s; turned to millimetres")
+        note(f"{name}: lengths are in {unit}s; turned to millimetres")
     if not usable(affine):
         raise UserError(
             f"{name}: its header does not say where its voxels are (the affine is not finite, or flat); correct its "
@@ -115,16 +118,38 @@ def nifti_affine(header, shape, name):
     return affine
 
 
+def _units(header):
+    """Units of length and time; codes that the standard does not know count as unknown."""
+    try:
+        return header.get_xyzt_units()
+    except KeyError:
+        return "unknown", "unknown"
+
+
+def _qform(header, name):
+    """The qform; None where its quaternion is no rotation. nibabel refuses one that is too long by rounding."""
+    tolerant = header.copy()
+    tolerant.quaternion_threshold = LONG_QUATERNION
+    try:
+        form = tolerant.get_qform()
+    except ValueError:
+        note(f"{name}: the quaternion of its qform is no rotation; the qform is left out")
+        return None
+    if sum(float(header[f"quatern_{part}"]) ** 2 for part in "bcd") > 1.0 + ROUNDED:
+        note(f"{name}: the quaternion of its qform is longer than 1 by rounding; taken as one of length 1")
+    return form
+
+
 def set_nifti_affine(header, affine):
     """Write an affine into both forms of a NIfTI header, in millimetres.
 
-    The qform holds no shear: of a sheared affine it is the nearest without, and the sform has the higher code.
+    The qform holds no shear: of a sheared affine it is the nearest without.
 
     Args:
         header: `nibabel.Nifti1Header`, changed in place.
         affine: `(4, 4)`.
     """
     code = max(int(header["sform_code"]), int(header["qform_code"]), 1)
-    header.set_xyzt_units("mm", header.get_xyzt_units()[1])
+    header.set_xyzt_units("mm", _units(header)[1])
     header.set_qform(affine, code, strip_shears=True)
     header.set_sform(affine, code)

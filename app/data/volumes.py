@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from app.data.geometry import nifti_affine, on_one_grid, set_nifti_affine, usable
+from app.data.geometry import LONG_QUATERNION, nifti_affine, on_one_grid, set_nifti_affine, usable
 from app.errors import UserError, list_problems
 from app.files import whole_file
 from app.notes import note
@@ -224,14 +224,12 @@ def _load_long_quaternion(path):
     import nibabel
 
     class Header(nibabel.Nifti1Header):
-        quaternion_threshold = 1e-3
+        quaternion_threshold = LONG_QUATERNION
 
     class Image(nibabel.Nifti1Image):
         header_class = Header
 
-    image = Image.from_filename(path)
-    note(f"{path}: the quaternion of its qform is longer than 1 by rounding; taken as one of length 1")
-    return image
+    return Image.from_filename(path)
 
 
 def _write_nifti(path, volume):

@@ -12,6 +12,7 @@ from app.data.volumes import write_volume
 from app.data.warps import write_displacement
 from app.errors import UserError, list_problems
 from app.files import write_json
+from app.notes import note
 from app.quiet import import_keras
 from app.training.contract import find_model
 from app.training.run_folder import RunFolder, log
@@ -55,8 +56,8 @@ def run(config, dry_run=False):
     volumes = _read(config, len(contract.shape))
     fixed = volumes["fixed"]
     if not np.allclose(fixed.spacing_mm, contract.spacing_mm, rtol=0.05):
-        print(
-            f"note: the model was trained at {_mm(contract.spacing_mm)} mm, these images have "
+        note(
+            f"the model was trained at {_mm(contract.spacing_mm)} mm, these images have "
             f"{_mm(fixed.spacing_mm)} mm; expect less than its report shows"
         )
     if dry_run:

@@ -52,12 +52,12 @@ def test_the_form_of_the_higher_code_counts(array, tmp_path, capsys, q, s, taken
     nibabel.save(image, tmp_path / "a.nii.gz")
     volume = read_volume(tmp_path / "a.nii.gz")
     np.testing.assert_allclose(volume.affine, moved_by([4, -6, 9]) if taken == "s" else PLACED, atol=1e-4)
-    said = capsys.readouterr().out
-    assert ("voxels apart" in said) == (q > 0 and s > 0)
+    printed = capsys.readouterr().out
+    assert ("voxels apart" in printed) == (q > 0 and s > 0)
     if q and s:
-        assert f"the {taken}form is taken" in said
+        assert f"the {taken}form is taken" in printed
         # 4, -6, 9 mm along axes of 1.5, 2 and 3 mm
-        assert f"{np.linalg.norm([6 / 1.5, 4 / 2, 9 / 3]):.2f} voxels" in said
+        assert f"{np.linalg.norm([6 / 1.5, 4 / 2, 9 / 3]):.2f} voxels" in printed
     write_volume(tmp_path / "b.nii.gz", volume)
     header = nibabel.load(tmp_path / "b.nii.gz").header
     np.testing.assert_allclose(header.get_sform(), volume.affine, atol=1e-4)
@@ -103,6 +103,35 @@ def test_a_quaternion_a_little_too_long(array, tmp_path, capsys, longer):
     turned = Rotation.from_quat([0, 1, 1, 0]).as_matrix() * 2.0
     np.testing.assert_allclose(volume.affine[:3, :3], turned, atol=1e-3)
     assert "longer than 1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("quaternion", "unit", "line"),
+    [
+        ([0, 0.70710695, 0.70710695], 2, "longer than 1"),
+        ([0.9, 0.9, 0.9], 2, "the qform is left out"),
+        ([0, 0, 0], 7, ""),
+        ([0, 0, 0], 255, ""),
+    ],
+)
+def test_a_sound_sform_beside_nonsense_is_enough(array, tmp_path, capsys, quaternion, unit, line):
+    """Files that nibabel and ITK read were refused as damaged: for a qform that does not count, a unit that is none."""
+    image = nibabel.Nifti1Image(array, None)
+    image.set_qform(PLACED, 1)
+    image.set_sform(PLACED, 2)
+    nibabel.save(image, tmp_path / "a.nii")
+    data = bytearray((tmp_path / "a.nii").read_bytes())
+    data[123] = unit
+    if any(quaternion):
+        data[256:268] = np.array(quaternion, "<f4").tobytes()
+    (tmp_path / "a.nii").write_bytes(bytes(data))
+    volume = read_volume(tmp_path / "a.nii")
+    np.testing.assert_allclose(volume.affine, PLACED, atol=1e-4)
+    printed = capsys.readouterr().out
+    assert line in printed
+    assert bool(printed) == bool(line)
+    write_volume(tmp_path / "b.nii", volume)
+    np.testing.assert_allclose(in_itk(tmp_path / "b.nii"), PLACED, atol=1e-4)
 
 
 def test_a_quaternion_far_too_long_is_refused(array, tmp_path):
@@ -200,6 +229,6 @@ def test_what_an_operating_system_leaves_is_passed_over(tmp_path, array):
     write_volume(hidden / "old.nii.gz", Volume(array, np.eye(4)))
     for name in ("._scan.nii.gz", ".DS_Store", "Thumbs.db", ".hidden.nii.gz"):
         (tmp_path / name).write_bytes(b"Mac OS X")
-    found, problems = find_volumes([tmp_path], "kidney")
-    assert [one.name for one in found] == ["scan"]
+    volumes, problems = find_volumes([tmp_path], "kidney")
+    assert [volume.name for volume in volumes] == ["scan"]
     assert problems == []
