@@ -192,7 +192,7 @@ def _decisions(name):
     config = CONFIG.model_validate(yaml.safe_load((folder.path / "config.yaml").read_text()))
     cohort = folder.path / "phantoms" / "cohort.csv"
     test = split_examinations(read_examinations(cohort), config.data.split, config.seed)["test"]
-    stacks = load_examinations(test, contract.size, contract.context)
+    stacks = load_examinations(test, contract)
     kinds, theirs_wrong, ours_wrong, total, seconds = {}, 0, 0, 0, []
     without_air = {"slices": 0, "ours": 0, "thesis_scheme": 0}
     for one in stacks:
@@ -238,7 +238,7 @@ def _real():
     config = CONFIG.model_validate(yaml.safe_load((source.path / "config.yaml").read_text()))
     config = config.model_copy(update={"data": config.data.model_copy(update={"context": 0})})
     parts = split_examinations(read_examinations(source.path / "phantoms" / "cohort.csv"), config.data.split, 0)
-    simulated = {name: load_examinations(parts[name], config.data.size, 0) for name in ("train", "validate")}
+    simulated = {name: load_examinations(parts[name], config.data) for name in ("train", "validate")}
     train, held_out = _real_stacks(config.data.size)
     keras.utils.set_random_seed(0)
     trials = FovTrials(config, simulated["train"] + 4 * train, simulated["validate"])

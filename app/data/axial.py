@@ -6,6 +6,7 @@ import numpy as np
 from nibabel.orientations import aff2axcodes, apply_orientation, inv_ornt_aff, io_orientation
 from scipy.ndimage import affine_transform
 
+from app.data.intensity import IntensityRule
 from app.data.volumes import check_three_axes
 from app.errors import UserError
 
@@ -38,7 +39,7 @@ class AxialStack:
     flags: list
 
 
-def axial_stack(volume, size):
+def axial_stack(volume, size, rule=IntensityRule(), name=None):  # noqa: B008 - frozen
     """Axial slices of one size.
 
     Sagittal and coronal series are read across their own slices; oblique ones are first resampled
@@ -47,6 +48,8 @@ def axial_stack(volume, size):
     Args:
         volume: `Volume`, 3D.
         size: Rows and columns.
+        rule: `IntensityRule`.
+        name: Of the file, for a note where few intensities are left.
 
     Returns:
         `AxialStack`.
@@ -84,7 +87,7 @@ def axial_stack(volume, size):
     chosen = np.arange(array.shape[2])[step // 2 :: step]
     middle = affine @ np.array([*((np.array(array.shape[:2]) - 1) / 2), 0, 1])
     heights = middle[2] + chosen * affine[2, 2]
-    slices = resized(_normalised(array[:, :, chosen]), size)
+    slices = resized(rule.unit_range(array[:, :, chosen], name), size)
     return AxialStack(
         slices, heights, step * spacing_mm, None if indices is None else indices[chosen], axis, orientation, flags
     )
@@ -120,17 +123,6 @@ def _aligned(array, affine, spacing):
     pull = np.linalg.inv(affine) @ target
     resampled = affine_transform(np.asarray(array, "float32"), pull[:3, :3], pull[:3, 3], tuple(shape), order=1)
     return resampled, target
-
-
-def _normalised(array):
-    """Between the 1st and the 99.5th percentile of the volume, in [0, 1]."""
-    array = np.asarray(array, "float32")
-    low, high = np.percentile(array[:: max(1, array.shape[0] // 64), :: max(1, array.shape[1] // 64)], [1, 99.5])
-    if high <= low:
-        low, high = array.min(), array.max()
-    if high <= low:
-        raise UserError(f"every voxel is {low:g}; there is nothing to see")
-    return np.clip((array - low) / (high - low), 0, 1)
 
 
 def resized(array, size):

@@ -7,7 +7,6 @@ import keras
 import numpy as np
 
 from app.data.volumes import read_labels, read_volume
-from nets.ops.intensity import to_unit_range
 
 
 class SubjectCache:
@@ -21,7 +20,7 @@ class SubjectCache:
 
     def __init__(self, config, shape, structures=()):
         self.limit_bytes = int(config.cache_gib * 2**30)
-        self.percentiles = (config.low_percentile, config.high_percentile)
+        self.rule = config.intensity_rule
         self.shape = tuple(shape)
         self.structures = tuple(structures)
         self._kept = OrderedDict()
@@ -36,11 +35,10 @@ class SubjectCache:
         """The labels, `(*shape, 1)`, uint8: 0, or 1 + the place among the structures."""
         return self._get(subject.labels, self._prepare_labels, read_labels)
 
-    def _prepare_image(self, array):
-        prepared = to_unit_range(array[None, ..., None], *self.percentiles)
-        return fit_to_shape(keras.ops.convert_to_numpy(prepared)[0, ..., 0], self.shape)[..., None]
+    def _prepare_image(self, array, path):
+        return fit_to_shape(self.rule.unit_range(array, path), self.shape)[..., None]
 
-    def _prepare_labels(self, array):
+    def _prepare_labels(self, array, _):
         prepared = np.zeros(array.shape, "uint8" if len(self.structures) < 256 else "uint16")
         for place, value in enumerate(self.structures, start=1):
             prepared[array == value] = place
@@ -51,7 +49,7 @@ class SubjectCache:
             if path in self._kept:
                 self._kept.move_to_end(path)
                 return self._kept[path]
-        prepared = prepare(read(path).array)
+        prepared = prepare(read(path).array, path)
         with self._lock:
             if path not in self._kept:
                 self._kept[path] = prepared

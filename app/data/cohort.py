@@ -11,6 +11,7 @@ import numpy as np
 import pydantic
 
 from app.config import Config, PathPattern
+from app.data.intensity import IntensityRule
 from app.data.phantoms.brains import BrainsConfig
 from app.errors import UserError
 from app.files import is_litter
@@ -63,7 +64,7 @@ class SplitConfig(Config):
         return counts
 
 
-class CohortConfig(Config):
+class CohortConfig(IntensityRule):
     """Where the images are, and what is done with them."""
 
     cohort: Path | None = None
@@ -74,17 +75,9 @@ class CohortConfig(Config):
     structures: list[int] | None = None
     allow_absent_labels: bool = False
     shape: list[pydantic.PositiveInt] | None = None
-    low_percentile: float = pydantic.Field(0.0, ge=0, lt=100)
-    high_percentile: float = pydantic.Field(100.0, gt=0, le=100)
     split: SplitConfig = SplitConfig()
     pairs: int = pydantic.Field(20, ge=1)
     cache_gib: float = pydantic.Field(1.0, gt=0)
-
-    @pydantic.model_validator(mode="after")
-    def _percentiles_in_order(self):
-        if self.low_percentile >= self.high_percentile:
-            raise ValueError("low_percentile must be below high_percentile")
-        return self
 
 
 def read_cohort(config):

@@ -103,23 +103,3 @@ def from_cube(array, grid, like, outside=0.0):
     offset = pull[:3, 3] + 1
     beyond = {"mode": "nearest"} if outside is None else {"mode": "constant", "cval": outside}
     return affine_transform(array, pull[:3, :3], offset, like.array.shape[:3], order=1, **beyond)
-
-
-def unit_range(array):
-    """Between 0 and the 99.5th percentile of what is not 0, in [0, 1].
-
-    Args:
-        array: Cube.
-
-    Returns:
-        Array of the same shape, float32.
-
-    Raises:
-        UserError: If every voxel is the same.
-    """
-    shown = array[array != 0]
-    low = min(0.0, float(np.percentile(shown, 0.5))) if len(shown) else 0.0
-    high = float(np.percentile(shown, 99.5)) if len(shown) else 0.0
-    if high <= low:
-        raise UserError("every voxel is the same; there is nothing to see")
-    return np.clip((array - low) / (high - low), 0, 1).astype("float32")

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from app.data.dicom import is_dicom, read_dicom_folder
+from app.data.orthogonal import on_orthogonal_grid
 from app.data.volumes import FORMATS, read_volume
 from app.errors import UserError
 from app.files import is_litter
@@ -22,7 +23,7 @@ class Input:
 
     def volume(self):
         """The `Volume`."""
-        return self.series.volume() if self.series else read_volume(self.path)
+        return on_orthogonal_grid(self.series.volume(), self.path) if self.series else read_volume(self.path)
 
 
 def find_volumes(inputs, task):

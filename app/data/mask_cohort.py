@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from app.data.cohort import csv_rows, split_cohort
-from app.data.cube import CubeGrid, cube_grid, to_cube, unit_range
+from app.data.cube import CubeGrid, cube_grid, to_cube
 from app.data.read_all import read_all
 from app.data.volumes import Volume, check_three_axes, read_labels, read_volume
 from app.errors import UserError, list_problems
@@ -130,13 +130,12 @@ def split_rows(parts):
     ]
 
 
-def load_cases(cases, size, spacing_mm, structures=None):
+def load_cases(cases, data, structures=None):
     """Read cases onto their cubes; all that is wrong with any is listed.
 
     Args:
         cases: List of `Case`.
-        size: Voxels along each axis of a cube.
-        spacing_mm: Of a cube.
+        data: `CubeDataConfig`: size and spacing of a cube, and the rule for intensities.
         structures: For each structure the values of the mask that count; None for one structure of value 1, and
             nothing but 0 and 1 may be there.
 
@@ -150,11 +149,13 @@ def load_cases(cases, size, spacing_mm, structures=None):
     def read(case):
         image = read_volume(case.image)
         mask = read_mask(case, image, structures)
-        grid = cube_grid(image, size, spacing_mm)
-        cube = unit_range(to_cube(image, grid)).astype("float16")
+        grid = cube_grid(image, data.size, data.spacing_mm)
+        cube = data.unit_range(to_cube(image, grid), case.image).astype("float16")
         parts = [to_cube(Volume(part, image.affine, image.header), grid) > 0.5 for part in np.moveaxis(mask, -1, 0)]
         if not all(part.any() for part in parts):
-            raise UserError(f"{case.mask}: nothing is left of it in voxels of {spacing_mm:g} mm; lower data.spacing_mm")
+            raise UserError(
+                f"{case.mask}: nothing is left of it in voxels of {data.spacing_mm:g} mm; lower data.spacing_mm"
+            )
         return CubeCase(case, grid, cube, np.stack(parts, axis=-1))
 
     return read_all(cases, read, lambda case: [case.image, case.mask])

@@ -84,13 +84,13 @@ def split_examinations(examinations, split, seed):
     return parts
 
 
-def load_examinations(examinations, size, context):
+def load_examinations(examinations, data):
     """Read volumes, all that is wrong with any is listed.
 
     Args:
         examinations: List of `Examination`.
-        size: Rows and columns of a slice.
-        context: Neighbours on each side, see `with_context`.
+        data: `FovDataConfig` or `FovContract`: size of a slice, its neighbours (see `with_context`), and the rule for
+            intensities.
 
     Returns:
         List of `LabelledStack`.
@@ -101,9 +101,9 @@ def load_examinations(examinations, size, context):
 
     def read(one):
         volume = read_volume(one.image)
-        stack = axial_stack(volume, size)
+        stack = axial_stack(volume, data.size, data.intensity_rule, one.image)
         classes = slice_classes(one.regions, stack, one.base, volume)
-        return LabelledStack(one, stack, with_context(stack, context), classes)
+        return LabelledStack(one, stack, with_context(stack, data.context), classes)
 
     return read_all(examinations, read, lambda one: [one.image])
 

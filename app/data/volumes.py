@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from app.data.geometry import LONG_QUATERNION, nifti_affine, on_one_grid, set_nifti_affine, usable
+from app.data.orthogonal import on_orthogonal_grid
 from app.errors import UserError, list_problems
 from app.files import whole_file
 from app.notes import note
@@ -37,22 +38,23 @@ class Volume:
         return on_one_grid(self, other, names)
 
 
-def read_volume(path):
+def read_volume(path, nearest=False):
     """Read an image file.
 
     Args:
         path: NIfTI (.nii, .nii.gz), MGZ (.mgz, .mgh), MetaImage (.mha, .mhd), NRRD (.nrrd, .nhdr), a folder with
             one DICOM series, or npz (array `vol`, and `affine` if there is one).
+        nearest: Whether its values are labels, for a grid that must be resampled.
 
     Returns:
-        `Volume`; trailing axes of length 1 are dropped.
+        `Volume`; trailing axes of length 1 are dropped, and its axes are at right angles: see `on_orthogonal_grid`.
 
     Raises:
         UserError: If the file is missing, damaged or of another kind.
     """
     path = Path(path)
     if path.is_dir():
-        return _read_series(path)
+        return on_orthogonal_grid(_read_series(path), path, nearest)
     kind = next((suffix for suffix in FORMATS if path.name.lower().endswith(suffix)), None)
     if kind is None:
         raise UserError(f"{path}: unknown image format; expected one of {', '.join(FORMATS)}, or a DICOM folder")
@@ -70,7 +72,7 @@ def read_volume(path):
     array = volume.array
     while array.ndim > 2 and array.shape[-1] == 1:
         array = array[..., 0]
-    return dataclasses.replace(volume, array=array)
+    return on_orthogonal_grid(dataclasses.replace(volume, array=array), path, nearest)
 
 
 def read_labels(path):
@@ -85,7 +87,7 @@ def read_labels(path):
     Raises:
         UserError: As `read_volume`; or if a value is not finite, or further than 0.01 from a whole number.
     """
-    volume = read_volume(path)
+    volume = read_volume(path, nearest=True)
     array = volume.array
     if array.dtype.kind in "iub":
         return dataclasses.replace(volume, array=array.astype("uint8") if array.dtype.kind == "b" else array)

@@ -194,10 +194,10 @@ def _registration(model, contract):
     from nets.ops.sample import sample
 
     rank = len(contract.shape)
-    rule = (contract.low_percentile, contract.high_percentile)
+    rule = contract.intensity_rule.model_dump()
 
     def infer(moving, fixed, *hyper):
-        x = {"moving": to_unit_range(moving, *rule), "fixed": to_unit_range(fixed, *rule)}
+        x = {"moving": to_unit_range(moving, **rule), "fixed": to_unit_range(fixed, **rule)}
         if hyper:
             x["hyper"] = hyper[0]
         return model(x, training=False)["displacement"]

@@ -4,11 +4,11 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pydantic
 
 from app.config import TaskConfig, config_text
 from app.data.checks import check_image
+from app.data.intensity import IntensityRule
 from app.data.official import read_official
 from app.errors import UserError, list_problems
 from app.files import write_json
@@ -21,10 +21,10 @@ from app.training.run_folder import RunFolder, log
 LARGEST_DIFFERENCE = 1e-3
 
 
-class ConvertConfig(TaskConfig):
+class ConvertConfig(IntensityRule, TaskConfig):
     """Config of the task.
 
-    The official packages normalise nothing: `low_percentile` and `high_percentile` tell how
+    The official packages normalise nothing: `low_percentile`, `high_percentile` and `background` say how
     `register` and the SavedModel shall bring images to [0, 1] before they reach the network.
     """
 
@@ -34,8 +34,9 @@ class ConvertConfig(TaskConfig):
     moving: Path | None = None
     fixed: Path | None = None
     spacing_mm: float = pydantic.Field(1.0, gt=0)
-    low_percentile: float = pydantic.Field(0.0, ge=0, le=100)
-    high_percentile: float = pydantic.Field(100.0, ge=0, le=100)
+    low_percentile: float = pydantic.Field(0.0, ge=0, lt=100)
+    high_percentile: float = pydantic.Field(100.0, gt=0, le=100)
+    background: Literal["excluded", "included"] = "included"
     hyper: list[HyperConfig] = [HyperConfig()]
 
 
@@ -122,6 +123,7 @@ def _convert(config, folder, model, class_name, pair):
         {one.name: [one.low, one.high] for one in model.hyper_parameters},
         {},
         {},
+        background=config.background,
     )
     save_model(model, folder.model)
     contract.write(folder.contract)
@@ -150,8 +152,7 @@ def _read_pair(config, rank):
         volume, found = check_image(path, rank)
         problems += found
         if not found:
-            low, high = np.percentile(volume.array, (config.low_percentile, config.high_percentile))
-            pair.append(np.clip((volume.array - low) / max(high - low, 1e-9), 0, 1).astype("float32")[..., None])
+            pair.append(config.unit_range(volume.array, path)[..., None])
     list_problems(problems)
     return pair
 

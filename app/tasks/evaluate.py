@@ -81,7 +81,7 @@ def _data(config, run, contract):
             data = data.model_copy(update={"cohort": run / "phantoms" / "cohort.csv", "phantom": None})
     if data.phantom is not None:
         raise UserError("data.phantom: evaluate reads files; give the cohort.csv of a run's phantoms folder")
-    rule = {"low_percentile": contract.low_percentile, "high_percentile": contract.high_percentile}
+    rule = contract.intensity_rule.model_dump()
     return data.model_copy(update={**rule, "shape": data.shape or contract.shape}), seed
 
 

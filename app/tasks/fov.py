@@ -70,7 +70,7 @@ def _parts(config, phantoms):
 def _loaded(config, parts):
     """The volumes of all parts, read together: all that is wrong is said at once."""
     everything = [one for found in parts.values() for one in found]
-    stacks = {one.examination: one for one in load_examinations(everything, config.data.size, config.data.context)}
+    stacks = {one.examination: one for one in load_examinations(everything, config.data)}
     return {name: [stacks[one] for one in found] for name, found in parts.items()}
 
 
@@ -117,7 +117,13 @@ def _train_and_report(config, folder, loaded):
     volumes = [(logits_of(model, one.slices), one.classes, one.stack.spacing_mm) for one in loaded["validate"]]
     decision = VolumeDecision(CLASSES, **config.decision.model_dump()).fit(volumes)
     save_model(model, folder.model)
-    contract = FovContract(config.data.size, config.data.context, decision, config.data.phantom is not None)
+    contract = FovContract(
+        config.data.size,
+        config.data.context,
+        decision,
+        config.data.phantom is not None,
+        **config.data.intensity_rule.model_dump(),
+    )
     contract.write(folder.contract)
     log("evaluating on the test volumes")
     path = write_report(config, folder, contract, lambda slices: logits_of(model, slices), loaded["test"], history)
@@ -138,7 +144,7 @@ def _evaluate(config, folder, to, dry_run):
         return print(f"would evaluate the test volumes of {folder.path / SPLIT} into {to}; nothing was written")
     parts = _parts(config, config.output / "phantoms")
     check_split(folder, _split_rows(parts))
-    loaded = load_examinations(parts["test"], contract.size, contract.context)
+    loaded = load_examinations(parts["test"], contract)
     to.mkdir(parents=True, exist_ok=True)
     summary = write_evaluation(to, contract, lambda slices: logits_of(model, slices), loaded)
     print(

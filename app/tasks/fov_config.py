@@ -7,10 +7,11 @@ import pydantic
 
 from app.config import Config, TaskConfig
 from app.data.cohort import SplitConfig
+from app.data.intensity import IntensityRule
 from app.data.phantoms.bodies import BodiesConfig
 
 
-class FovDataConfig(Config):
+class FovDataConfig(IntensityRule):
     """Where the volumes are, and how their slices are seen."""
 
     cohort: Path | None = None

@@ -53,7 +53,7 @@ def _decide(one, contract, logits_of, to):
     from app.reporting.figures import png
     from app.reporting.fov_figures import strip
 
-    stack, decision = axial_stack(one.volume(), contract.size), contract.decision
+    stack, decision = axial_stack(one.volume(), contract.size, contract.intensity_rule, one.path), contract.decision
     logits = logits_of(with_context(stack, contract.context))
     decided = decision(logits, stack.spacing_mm)
     content = describe(stack, decided, one.series)

@@ -115,6 +115,7 @@ def _train_and_report(config, hyper, parts, summary, data, names, simulated, fol
         dict(zip([one.name for one in hyper], best, strict=True)) if summary.structures else {},
         dict(zip(map(str, summary.structures), labels, strict=True)),
         simulated,
+        data.background,
     ).write(folder.contract)
     path = write_report(
         config,

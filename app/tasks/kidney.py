@@ -104,7 +104,7 @@ def _loaded(config, parts):
     before a training and not after it."""
     everything = [one for name in ("train", "validate", "test") for one in parts[name]]
     data = config.data
-    cubes = {one.case: one for one in load_cases(everything, data.size, data.spacing_mm, data.labels and [data.labels])}
+    cubes = {one.case: one for one in load_cases(everything, data, data.labels and [data.labels])}
     return {name: [cubes[one] for one in parts[name]] for name in ("train", "validate")}
 
 
@@ -159,7 +159,9 @@ def _train_and_report(config, folder, loaded, test, source, simulated):
     own = [one for one in loaded["train"] if one.case.population == "source"]
     if own and source is None:
         write_population(folder.path / POPULATION, model, own)
-    contract = KidneyContract(config.data.size, config.data.spacing_mm, config.strategy, simulated)
+    contract = KidneyContract(
+        config.data.size, config.data.spacing_mm, config.strategy, simulated, **config.data.intensity_rule.model_dump()
+    )
     contract.write(folder.contract)
     log("evaluating on the test volumes")
     counts = {"parameters": (source or model).count_params(), "added_parameters": added_parameters(model)}

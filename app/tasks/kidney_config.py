@@ -7,10 +7,11 @@ import pydantic
 
 from app.config import Config, TaskConfig
 from app.data.cohort import SplitConfig
+from app.data.intensity import IntensityRule
 from app.data.phantoms.kidneys import KidneysConfig
 
 
-class CubeDataConfig(Config):
+class CubeDataConfig(IntensityRule):
     """Where the volumes are, and the cube on which a network sees them; defaults are the thesis'."""
 
     cohort: Path | None = None

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from scipy.ndimage import label
 
-from app.data.cube import cube_grid, from_cube, to_cube, unit_range
+from app.data.cube import cube_grid, from_cube, to_cube
 from app.errors import UserError
 from app.files import whole_file
 from app.training.kidney_contract import KidneyContract
@@ -183,7 +183,7 @@ def logits_of(model, image):
     return keras.ops.convert_to_numpy(model.predict_on_batch({"image": volume}))[0, ..., 0]
 
 
-def segment(model, contract, volume, largest_component=False):
+def segment(model, contract, volume, largest_component=False, name=None):
     """A volume's mask, on its own grid.
 
     Args:
@@ -191,6 +191,7 @@ def segment(model, contract, volume, largest_component=False):
         contract: `KidneyContract`.
         volume: `Volume`.
         largest_component: Whether only the largest part of the mask is kept.
+        name: Of its file, for a note where few intensities are left.
 
     Returns:
         `Segmentation`.
@@ -199,7 +200,7 @@ def segment(model, contract, volume, largest_component=False):
         UserError: If the volume cannot be brought to the network's cube.
     """
     grid = cube_grid(volume, contract.size, contract.spacing_mm)
-    cube = unit_range(to_cube(volume, grid))
+    cube = contract.intensity_rule.unit_range(to_cube(volume, grid), name)
     mask = from_cube(logits_of(model, cube), grid, volume, outside=-10.0) > 0
     parts, count = label(mask)
     if largest_component and count > 1:

@@ -40,7 +40,7 @@ def _segment(one, model, contract, to, largest_component):
     from app.tasks.kidney_model import adaptation, segment
 
     volume = one.volume()
-    segmented = segment(model, contract, volume, largest_component)
+    segmented = segment(model, contract, volume, largest_component, one.path)
     probability, pose = adaptation(model, segmented.cube)
     write_volume(to / f"{one.name}_mask.nii.gz", Volume(segmented.mask.astype("uint8"), volume.affine))
     row = {

@@ -78,13 +78,12 @@ def _register(config, folder, model_file, contract, hyper, volumes):
     from app.training.train import load_checkpoint
     from nets.losses import ncc_loss
     from nets.ops import jacobian_determinant, sample
-    from nets.ops.intensity import to_unit_range
 
     model = load_checkpoint(model_file, config.precision)
     moving, fixed = volumes["moving"], volumes["fixed"]
-    rule = (contract.low_percentile, contract.high_percentile)
     prepared = [
-        keras.ops.convert_to_numpy(to_unit_range(volume.array[None, ..., None], *rule))[0] for volume in (moving, fixed)
+        contract.intensity_rule.unit_range(volumes[name].array, getattr(config, name))[..., None]
+        for name in ("moving", "fixed")
     ]
     register_pair(model, *prepared, hyper)  # the first call compiles; the second is timed
     result = register_pair(model, *prepared, hyper)

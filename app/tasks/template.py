@@ -83,7 +83,7 @@ def _parts(config, phantoms):
 
 def _loaded(config, parts, names):
     everything = [one for name in names for one in parts[name]]
-    cubes = load_cases(everything, config.data.size, config.data.spacing_mm, config.structures)
+    cubes = load_cases(everything, config.data, config.structures)
     by_case = {one.case: one for one in cubes}
     return {name: [by_case[one] for one in parts[name]] for name in names}
 
@@ -142,6 +142,7 @@ def _train_and_report(config, folder, template, loaded, test):
     contract = TemplateContract(
         config.data.size, config.data.spacing_mm, template.labels, config.network.transform,
         config.network.diffeomorphic, template.topologies(), config.data.phantom is not None,
+        **config.data.intensity_rule.model_dump(),
     )  # fmt: skip
     contract.write(folder.contract)
     log("evaluating on the test volumes")

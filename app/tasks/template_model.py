@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from scipy.ndimage import label, map_coordinates
 
-from app.data.cube import cube_grid, from_cube, to_cube, unit_range
+from app.data.cube import cube_grid, from_cube, to_cube
 from app.errors import UserError, list_problems
 from app.training.train import optimizer
 from nets.losses.dice import SegmentationLoss
@@ -184,12 +184,13 @@ class Segmenter:
         self.refinement_steps, self.largest_component = refinement_steps, largest_component
         self.refinement = Refinement(model) if isinstance(model, TemplateNetwork) else None
 
-    def __call__(self, volume, points=None):
+    def __call__(self, volume, points=None, name=None):
         """Segment a volume.
 
         Args:
             volume: `Volume`.
             points: `Points` that the mask must obey, or None.
+            name: Of its file, for a note where few intensities are left.
 
         Returns:
             `TemplateSegmentation`.
@@ -199,7 +200,7 @@ class Segmenter:
         """
         contract = self.contract
         grid = cube_grid(volume, contract.size, contract.spacing_mm)
-        found = _found(self.model, unit_range(to_cube(volume, grid)))
+        found = _found(self.model, contract.intensity_rule.unit_range(to_cube(volume, grid), name))
         if self.refinement is None:
             if points is not None:
                 raise UserError(

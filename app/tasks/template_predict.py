@@ -53,7 +53,7 @@ def _segment(one, segment, contract, wanted, given, to):
     volume = one.volume()
     if given is not None:
         check_points(given, volume, contract.spacing_mm / 2)
-    found = segment(volume, given)
+    found = segment(volume, given, one.path)
     write_volume(to / f"{one.name}_mask.nii.gz", Volume(found.mask, volume.affine))
     if found.reached is not None:
         field = to_template(found, volume, contract)

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+from app.data.intensity import IntensityRule
 from app.errors import UserError
 from app.files import write_json
 
@@ -12,6 +13,11 @@ class KeptContract:
     """What the contracts of all tasks have in common: they are dataclasses, kept as JSON beside the model."""
 
     TELLS = ""  # what it tells, for the message
+
+    @property
+    def intensity_rule(self):
+        """`IntensityRule` by which the network's images were prepared."""
+        return IntensityRule(**{name: getattr(self, name) for name in IntensityRule.model_fields})
 
     def write(self, path):
         """Write as JSON."""
@@ -49,8 +55,8 @@ class Contract(KeptContract):
     """The rule by which images were prepared in training, kept beside the model.
 
     Args:
-        low_percentile: Percentile of an image that becomes 0.
-        high_percentile: Percentile that becomes 1.
+        low_percentile: See `IntensityRule`.
+        high_percentile: Likewise.
         shape: Spatial shape of training.
         spacing_mm: Voxel size of training.
         hyper: Dict from hyper-parameter to its [low, high].
@@ -58,6 +64,7 @@ class Contract(KeptContract):
             without labels.
         structures: Dict from label value to name.
         simulated: Whether the model was trained on simulated images.
+        background: See `IntensityRule`; "included" for older runs, which do not say it.
     """
 
     low_percentile: float
@@ -68,6 +75,7 @@ class Contract(KeptContract):
     best: dict
     structures: dict
     simulated: bool = False
+    background: str = "included"
 
     TELLS = "how images are prepared"
 

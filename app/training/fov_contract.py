@@ -15,12 +15,18 @@ class FovContract(KeptContract):
         context: Neighbours on each side.
         decision: `VolumeDecision`, calibrated.
         simulated: Whether the model was trained on simulated volumes.
+        low_percentile: See `IntensityRule`; the default is that of runs which do not say it.
+        high_percentile: Likewise.
+        background: Likewise.
     """
 
     size: int
     context: int
     decision: VolumeDecision
     simulated: bool
+    low_percentile: float = 1.0
+    high_percentile: float = 99.5
+    background: str = "included"
 
     TELLS = "how volumes are decided"
 

@@ -14,11 +14,17 @@ class KidneyContract(KeptContract):
         spacing_mm: Of the cube.
         strategy: How the network was trained, see `transfer.strategies`.
         simulated: Whether the network was trained on simulated volumes.
+        low_percentile: See `IntensityRule`; the default is that of runs which do not say it.
+        high_percentile: Likewise.
+        background: Likewise.
     """
 
     size: int
     spacing_mm: float
     strategy: str
     simulated: bool
+    low_percentile: float = 0.5
+    high_percentile: float = 99.5
+    background: str = "excluded"
 
     TELLS = "on which cube it sees"

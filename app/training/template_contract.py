@@ -18,6 +18,9 @@ class TemplateContract(KeptContract):
         diffeomorphic: Whether the local field is the flow of a velocity; less of it is taken where it folds.
         topologies: `Topology` of each structure of the template and, of several, of all together.
         simulated: Whether the network was trained on simulated volumes.
+        low_percentile: See `IntensityRule`; the default is that of runs which do not say it.
+        high_percentile: Likewise.
+        background: Likewise.
     """
 
     size: int
@@ -27,6 +30,9 @@ class TemplateContract(KeptContract):
     diffeomorphic: bool
     topologies: tuple
     simulated: bool
+    low_percentile: float = 0.5
+    high_percentile: float = 99.5
+    background: str = "excluded"
 
     TELLS = "which template it deforms, on which cube"
 

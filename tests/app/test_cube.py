@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from app.data.cube import cube_grid, from_cube, to_cube, unit_range
+from app.data.cube import cube_grid, from_cube, to_cube
+from app.data.intensity import IntensityRule
 from app.data.volumes import Volume
 from app.errors import UserError
 
@@ -55,7 +56,7 @@ def test_intensities_are_scaled_by_what_is_shown():
     """The zeros outside of the sector must not set the scale."""
     array = np.zeros((10, 10, 10))
     array[3:6, 3:6, 3:6] = np.linspace(50, 100, 27).reshape(3, 3, 3)
-    found = unit_range(array)
+    found = IntensityRule().unit_range(array)
     assert found.max() == 1.0
     assert found[0, 0, 0] == 0.0
     assert abs(found[3, 3, 3] - 0.5) < 0.01

@@ -217,9 +217,31 @@ def test_unit_range_equals_percentiles(rng):
     image = rng.normal(100, 20, size=(2, 9, 8, 7, 1)).astype("float32")
     low, high = (np.percentile(image.reshape(2, -1), q, axis=1).reshape(2, 1, 1, 1, 1) for q in (1, 99))
     expected = np.clip((image - low) / (high - low), 0, 1)
-    np.testing.assert_allclose(numpy(to_unit_range(image, 1, 99)), expected, atol=1e-5)
-    assert numpy(to_unit_range(image)).max() == 1.0
+    np.testing.assert_allclose(numpy(to_unit_range(image, 1, 99, "included")), expected, atol=1e-5)
+    whole = numpy(to_unit_range(image, 0, 100, "included"))
+    assert [(sample_.min(), sample_.max()) for sample_ in whole] == [(0.0, 1.0)] * 2
     assert not numpy(to_unit_range(np.ones((1, 3, 3, 1)))).any()
+
+
+@pytest.mark.parametrize("background", [0.0, -1024.0, 7.0])
+def test_background_has_no_part_in_the_percentiles(rng, background):
+    """An image that is half air would have its percentiles in the air, and each sample has another half."""
+    image = background + rng.uniform(20, 90, size=(3, 9, 8, 7, 1)).astype("float32")
+    for sample_, share in zip(image, (0.2, 0.5, 0.9), strict=True):
+        sample_[rng.random(sample_.shape) < share] = background
+    found = numpy(to_unit_range(image))
+    for sample_, ours in zip(image, found, strict=True):
+        low, high = np.percentile(sample_[sample_ > background], [0.5, 99.5])
+        low = 0.0 if background == 0 else low
+        np.testing.assert_allclose(ours, np.clip((sample_ - low) / (high - low), 0, 1), atol=1e-5)
+
+
+def test_a_mask_is_its_own_unit_range():
+    """Two values leave no percentile between them; the image must not become black."""
+    mask = np.zeros((1, 6, 6, 6, 1), "float32")
+    mask[0, 2:4, 2:4, 2:4] = 3.0
+    np.testing.assert_array_equal(numpy(to_unit_range(mask)), mask / 3)
+    np.testing.assert_array_equal(numpy(to_unit_range(mask + 5)), mask / 3)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
