@@ -175,6 +175,7 @@ def _export(model, contract, base, endpoints, inputs):
 
 def _write(model, endpoints, folder):
     import keras
+    import tensorflow as tf
 
     from nets.ops.compiled import portable_kernels
 
@@ -183,7 +184,9 @@ def _write(model, endpoints, folder):
     with portable_kernels():
         for name, (function, specs) in endpoints.items():
             archive.add_endpoint(name, function, specs)
-        archive.write_out(str(folder), verbose=False)
+        # Servers take no gradients; tracing them would double the time that an export takes.
+        without_gradients = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        archive.write_out(str(folder), options=without_gradients, verbose=False)
 
 
 def _registration(model, contract):
@@ -196,6 +199,7 @@ def _registration(model, contract):
     rank = len(contract.shape)
     rule = contract.intensity_rule.model_dump()
 
+    @tf.function(autograph=False)  # traced once for both signatures
     def infer(moving, fixed, *hyper):
         x = {"moving": to_unit_range(moving, **rule), "fixed": to_unit_range(fixed, **rule)}
         if hyper:
