@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from app.data.content import FORMATS, known_suffix
 from app.data.dicom import is_dicom, read_dicom_folder
-from app.data.volumes import FORMATS, read_volume
+from app.data.volumes import read_volume
 from app.errors import UserError
 from app.files import is_litter
 
@@ -79,5 +80,5 @@ def _add_folder(folder, found, problems):
 
 def _stem(path):
     name = path.name
-    suffix = next((one for one in FORMATS if name.lower().endswith(one)), path.suffix)
+    suffix = known_suffix(path) or path.suffix
     return name[: -len(suffix)] if suffix else name
