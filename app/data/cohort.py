@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pydantic
 
-from app.config import Config, PathPattern
+from app.config import Config, NanRule, PathPattern
 from app.data.phantoms.brains import BrainsConfig
 from app.errors import UserError
 from app.files import is_litter
@@ -74,6 +74,7 @@ class CohortConfig(Config):
     structures: list[int] | None = None
     allow_absent_labels: bool = False
     shape: list[pydantic.PositiveInt] | None = None
+    nan: NanRule = "refuse"
     low_percentile: float = pydantic.Field(0.0, ge=0, lt=100)
     high_percentile: float = pydantic.Field(100.0, gt=0, le=100)
     split: SplitConfig = SplitConfig()

@@ -66,12 +66,12 @@ def meta_stored(path, packed):
         (begins,) = whole_numbers(fields.get("HeaderSize", "0").split(), path, "HeaderSize")
     held = regular_size(data)
     if begins == -1 and not packed:  # the voxels are the end of the file
-        check_claim(data, shape, dtype, held, packed)
+        check_claim(path, shape, dtype, held, packed)
         begins = held - int(np.prod(shape)) * dtype.itemsize
     if begins < 0:
         raise UserError(f"{path}: HeaderSize is {begins}; correct the header")
     _unscaled(fields, path)
-    return Stored(data, shape, dtype, _affine(fields, path, rank), begins=begins, packed=packed)
+    return Stored(path, data, shape, dtype, _affine(fields, path, rank), begins=begins, packed=packed)
 
 
 def _fields(path):

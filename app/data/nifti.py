@@ -63,7 +63,7 @@ def nifti_stored(path, packed, pair=False):
     header["magic"] = kind.single_magic
     header.check_fix()
     affine = nifti_affine(header, shape[:3], path)
-    return Stored(data, shape, dtype, affine, packed=packed, skip=begins, header=header, scaling=scaling)
+    return Stored(path, data, shape, dtype, affine, packed=packed, skip=begins, header=header, scaling=scaling)
 
 
 def _nifti_type(header, path):
@@ -158,4 +158,4 @@ def mgh_stored(path, packed):
             header[name] = footer[name]
 
     affine = np.asarray(header.get_affine(), float)
-    return Stored(path, shape, dtype, affine, packed=packed, skip=MGH_VOXELS, header=header, after=read_footer)
+    return Stored(path, path, shape, dtype, affine, packed=packed, skip=MGH_VOXELS, header=header, after=read_footer)

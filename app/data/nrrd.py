@@ -78,17 +78,17 @@ def nrrd_stored(path, packed):
     lines, skip = (
         whole_numbers([fields.get(name, "0")], path, name.replace("skip", " skip")) for name in ("lineskip", "byteskip")
     )
-    begins = _behind_lines(data, end if data == path else 0, lines[0])
+    begins = _behind_lines(path, data, end if data == path else 0, lines[0])
     skip = skip[0]
     if skip == -1 and not packed:  # the voxels are the end of the file
-        check_claim(data, sizes, dtype, held, packed)
+        check_claim(path, sizes, dtype, held, packed)
         begins, skip = held - int(np.prod(sizes)) * dtype.itemsize, 0
     if skip < 0:
         raise UserError(f"{path}: byte skip is {skip}; correct the header")
     spatial = _spatial_axes(fields, path, rank)
     one_value(int(np.prod([size for size, own in zip(sizes, spatial, strict=True) if not own], dtype=object)), path)
     shape = tuple(size for size, own in zip(sizes, spatial, strict=True) if own)
-    return Stored(data, shape, dtype, _affine(fields, path, spatial), begins=begins, packed=packed, skip=skip)
+    return Stored(path, data, shape, dtype, _affine(fields, path, spatial), begins=begins, packed=packed, skip=skip)
 
 
 def _fields(path):
@@ -125,10 +125,10 @@ def _byte_order(fields, path, kind):
     return order or "="
 
 
-def _behind_lines(path, begins, lines):
+def _behind_lines(path, data, begins, lines):
     if lines < 0:
         raise UserError(f"{path}: line skip is {lines}; correct the header")
-    with open(path, "rb") as file:
+    with open(data, "rb") as file:
         file.seek(begins)
         for _ in range(lines):
             if not file.readline(LONGEST_HEADER):

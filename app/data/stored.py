@@ -17,6 +17,7 @@ import numpy as np
 
 from app.errors import UserError
 from app.memory import free_bytes
+from app.notes import note
 
 MOST_VOXELS = 2**31 - 1  # what networks can index
 MOST_RATIO = 1040  # deflate packs 1,032 bytes into one at the most
@@ -30,6 +31,7 @@ class Stored:
     """An image in a file, its voxels not read yet.
 
     Args:
+        name: The image, for messages: its header's path.
         path: File of the voxels.
         shape: Of the array, first axis fastest.
         dtype: Of a voxel in the file.
@@ -42,6 +44,7 @@ class Stored:
         after: Called with the first bytes that follow the voxels.
     """
 
+    name: Path
     path: Path
     shape: tuple
     dtype: np.dtype
@@ -275,7 +278,7 @@ def read_voxels(stored):
     """
     dtype = np.dtype(stored.dtype)
     held = regular_size(stored.path) - stored.begins
-    check_claim(stored.path, stored.shape, dtype, held, stored.packed, stored.skip)
+    check_claim(stored.name, stored.shape, dtype, held, stored.packed, stored.skip)
     array = np.empty(stored.shape, dtype, order="F")
     with open(stored.path, "rb") as file:
         file.seek(stored.begins)
@@ -283,11 +286,13 @@ def read_voxels(stored):
         _pass_over(stream, stored.skip)
         if not _fill(stream, memoryview(array.reshape(-1, order="F").view("uint8"))):
             raise UserError(
-                f"{stored.path}: ends before its last voxel (damaged or truncated); restore it from its source"
+                f"{stored.name}: ends before its last voxel (damaged or truncated); restore it from its source"
             )
         rest = _exactly(stream, TAIL)  # at the end of a gzip file its checksum is compared
     if stored.after is not None:
         stored.after(rest)
+    elif rest:
+        note(f"{stored.name}: goes on behind the last voxel that its header tells of; the rest is left out")
     if stored.scaling is None:
         return array
     from nibabel.volumeutils import apply_read_scaling

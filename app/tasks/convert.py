@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import pydantic
 
-from app.config import TaskConfig, config_text
+from app.config import NanRule, TaskConfig, config_text
 from app.data.checks import check_image
 from app.data.official import read_official
 from app.errors import UserError, list_problems
@@ -33,6 +33,7 @@ class ConvertConfig(TaskConfig):
     verify: bool = False
     moving: Path | None = None
     fixed: Path | None = None
+    nan: NanRule = "refuse"
     spacing_mm: float = pydantic.Field(1.0, gt=0)
     low_percentile: float = pydantic.Field(0.0, ge=0, le=100)
     high_percentile: float = pydantic.Field(100.0, ge=0, le=100)
@@ -147,7 +148,7 @@ def _read_pair(config, rank):
         return None
     problems, pair = [], []
     for path in (config.moving, config.fixed):
-        volume, found = check_image(path, rank)
+        volume, found = check_image(path, rank, config.nan)
         problems += found
         if not found:
             low, high = np.percentile(volume.array, (config.low_percentile, config.high_percentile))
