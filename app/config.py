@@ -3,7 +3,7 @@
 import difflib
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pydantic
 import yaml
@@ -27,6 +27,7 @@ def absolute(path):
 
 
 PathPattern = Annotated[str, pydantic.AfterValidator(absolute)]
+NanRule = Literal["refuse", "zero"]  # what is done with voxels that are NaN
 
 
 class Config(pydantic.BaseModel):

@@ -20,7 +20,7 @@ class SubjectCache:
 
     def __init__(self, config, shape, structures=()):
         self.limit_bytes = int(config.cache_gib * 2**30)
-        self.rule = config.intensity_rule
+        self.rule, self.nan = config.intensity_rule, config.nan
         self.shape = tuple(shape)
         self.structures = tuple(structures)
         self._kept = OrderedDict()
@@ -29,7 +29,7 @@ class SubjectCache:
 
     def image(self, subject):
         """The image, `(*shape, 1)`, float32 in [0, 1]."""
-        return self._get(subject.image, self._prepare_image)
+        return self._get(subject.image, self._prepare_image, lambda path: read_volume(path, self.nan))
 
     def labels(self, subject):
         """The labels, `(*shape, 1)`, uint8: 0, or 1 + the place among the structures."""
@@ -44,7 +44,7 @@ class SubjectCache:
             prepared[array == value] = place
         return fit_to_shape(prepared, self.shape)[..., None]
 
-    def _get(self, path, prepare, read=read_volume):
+    def _get(self, path, prepare, read):
         with self._lock:
             if path in self._kept:
                 self._kept.move_to_end(path)

@@ -53,7 +53,7 @@ def check_cohort(subjects, config, rank):
     if config.shape is not None and len(config.shape) != rank:
         problems.append(f"data.shape: {config.shape} has {len(config.shape)} numbers but network.rank is {rank}")
     with ThreadPoolExecutor(2) as pool:
-        results = pool.map(lambda subject: _check_subject(subject, rank), subjects)
+        results = pool.map(lambda subject: _check_subject(subject, rank, config.nan), subjects)
         found = list(progress(results, "checking the cohort", total=len(subjects)))
     for one in found:
         problems += one["problems"]
@@ -76,12 +76,13 @@ def check_cohort(subjects, config, rank):
     return CohortSummary(shape, shapes, found[0]["spacing_mm"], structures)
 
 
-def check_image(path, rank):
+def check_image(path, rank, nan="refuse"):
     """Read one image and check it.
 
     Args:
         path: Image file.
         rank: Number of axes it must have.
+        nan: As for `read_volume`.
 
     Returns:
         The `Volume`, or None, and the list of problems.
@@ -89,7 +90,7 @@ def check_image(path, rank):
     from app.data.volumes import not_finite, read_volume
 
     try:
-        volume = read_volume(path)
+        volume = read_volume(path, nan)
     except UserError as error:
         return None, error.problems
     if volume.array.ndim != rank:
@@ -131,8 +132,8 @@ def check_labels(path, image):
     return labels, []
 
 
-def _check_subject(subject, rank):
-    image, problems = check_image(subject.image, rank)
+def _check_subject(subject, rank, nan):
+    image, problems = check_image(subject.image, rank, nan)
     found = {"problems": problems}
     if image is None:
         return found

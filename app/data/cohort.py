@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pydantic
 
-from app.config import Config, PathPattern
+from app.config import Config, NanRule, PathPattern
 from app.data.intensity import IntensityRule
 from app.data.phantoms.brains import BrainsConfig
 from app.errors import UserError
@@ -75,6 +75,7 @@ class CohortConfig(IntensityRule):
     structures: list[int] | None = None
     allow_absent_labels: bool = False
     shape: list[pydantic.PositiveInt] | None = None
+    nan: NanRule = "refuse"
     split: SplitConfig = SplitConfig()
     pairs: int = pydantic.Field(20, ge=1)
     cache_gib: float = pydantic.Field(1.0, gt=0)

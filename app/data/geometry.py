@@ -36,6 +36,25 @@ def corner_distance(shape, affine, other):
     return float(np.linalg.norm(np.linalg.solve(np.asarray(affine, float)[:3, :3], apart.T), axis=0).max())
 
 
+def affine_of_axes(axes, origin, to_ras=(-1.0, -1.0, 1.0)):
+    """The affine of a header that says each axis' step as a vector.
+
+    Args:
+        axes: `(n, n)`, a row an axis of the array: the step from a voxel to the next, in mm.
+        origin: `(n,)`, the first voxel's place.
+        to_ras: Signs that turn the header's space into RAS; those of LPS by default.
+
+    Returns:
+        `(4, 4)`; axes and places beyond the third are left out.
+    """
+    affine = np.eye(4)
+    size = min(len(axes), 3)
+    affine[:size, :size] = np.asarray(axes, float)[:size, :size].T
+    affine[:size, 3] = np.asarray(origin, float)[:size]
+    affine[:3] *= np.asarray(to_ras)[:, None]
+    return affine
+
+
 def usable(affine):
     """Whether an affine says where voxels are: finite, and not flat."""
     matrix = np.asarray(affine, float)[:3, :3]
@@ -93,6 +112,10 @@ def nifti_affine(header, shape, name):
         forms["sform"] = header.get_sform()
     if codes["qform"] > 0 and (qform := _qform(header, name)) is not None:
         forms["qform"] = qform
+    if not forms and codes["qform"] > 0:
+        raise UserError(
+            f"{name}: the quaternion of its qform is no rotation, and there is no sform; correct its header"
+        )
     if not forms:
         affine = header.get_base_affine()
         note(f"{name}: its header does not say how it lies in space; voxels are taken to lie along right, front, up")

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from app.data.content import known_suffix
 from app.data.dicom import is_dicom, read_dicom_folder
 from app.data.orthogonal import on_orthogonal_grid
-from app.data.volumes import FORMATS, read_volume
+from app.data.volumes import read_volume
 from app.errors import UserError
 from app.files import is_litter
 
@@ -16,22 +17,24 @@ class Input:
         name: For the names of its results.
         path: File or DICOM folder.
         series: `DicomSeries`, or None.
+        nan: As for `read_volume`.
     """
 
-    def __init__(self, name, path, series=None):
-        self.name, self.path, self.series = name, Path(path), series
+    def __init__(self, name, path, series=None, nan="refuse"):
+        self.name, self.path, self.series, self.nan = name, Path(path), series, nan
 
     def volume(self):
         """The `Volume`."""
-        return on_orthogonal_grid(self.series.volume(), self.path) if self.series else read_volume(self.path)
+        return on_orthogonal_grid(self.series.volume(), self.path) if self.series else read_volume(self.path, self.nan)
 
 
-def find_volumes(inputs, task):
+def find_volumes(inputs, task, nan="refuse"):
     """Volumes among files, folders and DICOM series.
 
     Args:
         inputs: Paths.
         task: Name of the task that predicts, for the message.
+        nan: As for `read_volume`.
 
     Returns:
         List of `Input`, their names all different, and list of problems.
@@ -46,12 +49,12 @@ def find_volumes(inputs, task):
         if given.is_dir():
             for folder in [given, *sorted(path for path in given.rglob("*") if path.is_dir())]:
                 if not any(map(is_litter, folder.relative_to(given).parts)):
-                    _add_folder(folder, found, problems)
+                    _add_folder(folder, found, problems, nan)
         elif given.is_file():
             if is_dicom(given):
                 problems.append(f"{given}: one file of a DICOM series; give its folder")
             else:
-                found.append(Input(_stem(given), given))
+                found.append(Input(_stem(given), given, nan=nan))
         else:
             problems.append(f"{given}: no such file or folder; correct the path")
     names = [one.name for one in found]
@@ -66,9 +69,9 @@ def find_volumes(inputs, task):
     return found, problems
 
 
-def _add_folder(folder, found, problems):
+def _add_folder(folder, found, problems, nan):
     files = [path for path in sorted(folder.iterdir()) if path.is_file() and not is_litter(path)]
-    found += [Input(_stem(path), path) for path in files if path.name.lower().endswith(tuple(FORMATS))]
+    found += [Input(_stem(path), path, nan=nan) for path in files if known_suffix(path)]
     if any(is_dicom(path) for path in files):
         series, refused = read_dicom_folder(folder)
         problems += refused
@@ -80,5 +83,5 @@ def _add_folder(folder, found, problems):
 
 def _stem(path):
     name = path.name
-    suffix = next((one for one in FORMATS if name.lower().endswith(one)), path.suffix)
+    suffix = known_suffix(path) or path.suffix
     return name[: -len(suffix)] if suffix else name

@@ -16,12 +16,18 @@ POPULATIONS = ("source", "target")
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One line of a cohort: subject, image file, mask file, population ("source" or "target")."""
+    """One line of a cohort: subject, image file, mask file, population ("source" or "target"), and what is done with
+    voxels that are NaN (see `read_volume`)."""
 
     subject: str
     image: Path
     mask: Path
     population: str
+    nan: str = "refuse"
+
+    def volume(self):
+        """The image, a `Volume`."""
+        return read_volume(self.image, self.nan)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,12 +64,13 @@ def cohort_path(data, phantoms):
     return write_kidneys(phantoms, data.phantom)
 
 
-def read_cases(path):
+def read_cases(path, nan="refuse"):
     """List a cohort.
 
     Args:
         path: CSV of `subject, image, mask[, population]`, paths relative to it. Without the last column all
             are "source".
+        nan: As for `read_volume`.
 
     Returns:
         List of `Case`.
@@ -80,7 +87,7 @@ def read_cases(path):
     list_problems([f"{path}: population '{one}' is unknown; write source or target" for one in unknown])
     base = path.parent
     return [
-        Case(row["subject"], base / row["image"], base / row["mask"], population)
+        Case(row["subject"], base / row["image"], base / row["mask"], population, nan)
         for row, population in zip(rows, populations, strict=True)
     ]
 
@@ -147,7 +154,7 @@ def load_cases(cases, data, structures=None):
     """
 
     def read(case):
-        image = read_volume(case.image)
+        image = case.volume()
         mask = read_mask(case, image, structures)
         grid = cube_grid(image, data.size, data.spacing_mm)
         cube = data.unit_range(to_cube(image, grid), case.image).astype("float16")

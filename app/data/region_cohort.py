@@ -17,12 +17,14 @@ CONTEXT_MM = 15.0
 
 @dataclasses.dataclass(frozen=True)
 class Examination:
-    """One volume of a cohort: its subject, image file, regions as the CSV says them, and the folder of the CSV."""
+    """One volume of a cohort: its subject, image file, regions as the CSV says them, the folder of the CSV, and what is
+    done with voxels that are NaN (see `read_volume`)."""
 
     subject: str
     image: Path
     regions: str
     base: Path
+    nan: str = "refuse"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,11 +44,12 @@ class LabelledStack:
     classes: np.ndarray
 
 
-def read_examinations(path):
+def read_examinations(path, nan="refuse"):
     """List a cohort's volumes.
 
     Args:
         path: CSV of `subject, image, regions`; a subject may have several volumes.
+        nan: As for `read_volume`.
 
     Returns:
         List of `Examination`.
@@ -58,7 +61,7 @@ def read_examinations(path):
     rows = csv_rows(path, ("subject", "image", "regions"))
     if not rows:
         raise UserError(f"{path}: the cohort is empty; add a line 'subject,image,regions' a volume")
-    return [Examination(row["subject"], path.parent / row["image"], row["regions"], path.parent) for row in rows]
+    return [Examination(row["subject"], path.parent / row["image"], row["regions"], path.parent, nan) for row in rows]
 
 
 def split_examinations(examinations, split, seed):
@@ -100,7 +103,7 @@ def load_examinations(examinations, data):
     """
 
     def read(one):
-        volume = read_volume(one.image)
+        volume = read_volume(one.image, one.nan)
         stack = axial_stack(volume, data.size, data.intensity_rule, one.image)
         classes = slice_classes(one.regions, stack, one.base, volume)
         return LabelledStack(one, stack, with_context(stack, data.context), classes)

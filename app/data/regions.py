@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from app.data.volumes import FORMATS, read_labels
+from app.data.content import FORMATS
+from app.data.volumes import read_labels
 from app.errors import UserError
 
 # Classes of a slice: nothing, the regions from the feet upwards, and examinations of the spine.

@@ -5,8 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from app.data.geometry import LONG_QUATERNION, nifti_affine, on_one_grid, set_nifti_affine, usable
+from app.data.content import content_to_read, known_suffix
+from app.data.geometry import on_one_grid, set_nifti_affine, usable
+from app.data.metaimage import meta_stored
+from app.data.nifti import mgh_stored, nifti_pair_stored, nifti_stored
+from app.data.npz import read_npz
+from app.data.nrrd import nrrd_stored
 from app.data.orthogonal import on_orthogonal_grid
+from app.data.stored import plain, read_voxels
 from app.errors import UserError, list_problems
 from app.files import whole_file
 from app.notes import note
@@ -38,40 +44,37 @@ class Volume:
         return on_one_grid(self, other, names)
 
 
-def read_volume(path, nearest=False):
+def read_volume(path, nan="refuse", nearest=False):
     """Read an image file.
 
+    Its content says what a file is, whatever its name. Headers are checked before voxels are read: see
+    `app.data.stored`.
+
     Args:
-        path: NIfTI (.nii, .nii.gz), MGZ (.mgz, .mgh), MetaImage (.mha, .mhd), NRRD (.nrrd, .nhdr), a folder with
-            one DICOM series, or npz (array `vol`, and `affine` if there is one).
+        path: NIfTI (.nii, .nii.gz, .hdr with .img), MGZ (.mgz, .mgh), MetaImage (.mha, .mhd), NRRD (.nrrd, .nhdr), a
+            folder with one DICOM series, or npz (array `vol`, and `affine` if there is one).
+        nan: "zero" reads NaN as 0 and says so; "refuse" leaves them for `not_finite` to refuse.
         nearest: Whether its values are labels, for a grid that must be resampled.
 
     Returns:
-        `Volume`; trailing axes of length 1 are dropped, and its axes are at right angles: see `on_orthogonal_grid`.
+        `Volume` of real numbers; trailing axes of length 1 are dropped, and its axes are at right angles: see
+        `on_orthogonal_grid`.
 
     Raises:
-        UserError: If the file is missing, damaged or of another kind.
+        UserError: If the file is missing, damaged, of another kind, or does not say where its voxels are.
     """
     path = Path(path)
-    if path.is_dir():
-        return on_orthogonal_grid(_read_series(path), path, nearest)
-    kind = next((suffix for suffix in FORMATS if path.name.lower().endswith(suffix)), None)
-    if kind is None:
-        raise UserError(f"{path}: unknown image format; expected one of {', '.join(FORMATS)}, or a DICOM folder")
-    if not path.is_file():
-        raise UserError(f"{path}: no such image file; correct the path")
-    try:
-        volume = FORMATS[kind][0](path)
-    except UserError:
-        raise
-    except Exception as error:  # nibabel, gzip and numpy raise a dozen kinds
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
+    volume = _read_series(path) if path.is_dir() else _read_file(path)
+    if not usable(volume.affine):
         raise UserError(
-            f"{path}: cannot be read, the file is damaged or truncated ({reason}); restore it from its source"
-        ) from None
-    array = volume.array
+            f"{path}: its header does not say where its voxels are (the affine is not finite, or flat); correct it"
+        )
+    array = plain(volume.array, path)
     while array.ndim > 2 and array.shape[-1] == 1:
         array = array[..., 0]
+    if nan == "zero" and array.dtype.kind == "f" and (count := np.count_nonzero(np.isnan(array))):
+        array = np.where(np.isnan(array), array.dtype.type(0), array)
+        note(f"{path}: {count} voxels are NaN; read as 0")
     return on_orthogonal_grid(dataclasses.replace(volume, array=array), path, nearest)
 
 
@@ -89,10 +92,8 @@ def read_labels(path):
     """
     volume = read_volume(path, nearest=True)
     array = volume.array
-    if array.dtype.kind in "iub":
-        return dataclasses.replace(volume, array=array.astype("uint8") if array.dtype.kind == "b" else array)
-    if array.dtype.kind != "f":
-        raise UserError(f"{path}: labels of type {array.dtype}; save them as integers")
+    if array.dtype.kind in "iu":
+        return volume
     whole = np.round(array)
     with np.errstate(invalid="ignore"):
         apart = np.abs(array - whole)
@@ -112,18 +113,19 @@ def write_volume(path, volume):
     """Write an image file, whole or not at all.
 
     Args:
-        path: As for `read_volume`; the suffix decides on the format.
+        path: The suffix decides on the format: as for `read_volume`, but one file.
         volume: `Volume`. Its header is kept where the format is the header's own.
 
     Raises:
-        UserError: If the format is unknown.
+        UserError: If the format is unknown, or cannot hold the values.
     """
     path = Path(path)
-    kind = next((suffix for suffix in FORMATS if path.name.lower().endswith(suffix)), None)
-    if kind is None:
-        raise UserError(f"{path}: unknown image format; expected one of {', '.join(FORMATS)}")
+    suffix = known_suffix(path)
+    if suffix not in WRITERS:
+        raise UserError(f"{path}: images are not written so; name it {', '.join(WRITERS)}")
+    volume = dataclasses.replace(volume, array=plain(volume.array, path))
     with whole_file(path) as temporary:
-        FORMATS[kind][1](temporary, volume)
+        WRITERS[suffix](temporary, volume)
 
 
 def not_finite(array):
@@ -139,7 +141,9 @@ def not_finite(array):
         return []
     with np.errstate(over="ignore"):
         bad = array.size - np.count_nonzero(np.isfinite(array.astype("float32", copy=False)))
-    return [f"{bad} voxels are NaN or infinite, read in 32 bits; replace them, e.g. by 0"] if bad else []
+    if not bad:
+        return []
+    return [f"{bad} voxels are NaN or infinite, read in 32 bits; replace them, e.g. by 0, or set nan: zero for NaN"]
 
 
 def check_three_axes(volume):
@@ -196,6 +200,31 @@ def _write_itk(path, volume):
     SimpleITK.WriteImage(image, str(path), useCompression=True)
 
 
+def _read_file(path):
+    content, packed = content_to_read(path)
+    try:
+        if content == "npz":
+            return Volume(*read_npz(path))
+        stored = HEADERS[content](path, packed)
+        return Volume(read_voxels(stored), stored.affine, stored.header)
+    except UserError:
+        raise
+    except Exception as error:  # nibabel, gzip and numpy raise a dozen kinds
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise UserError(
+            f"{path}: cannot be read, the file is damaged or truncated ({reason}); restore it from its source"
+        ) from None
+
+
+HEADERS = {
+    "nifti": nifti_stored,
+    "pair": nifti_pair_stored,
+    "mgh": mgh_stored,
+    "meta": meta_stored,
+    "nrrd": nrrd_stored,
+}
+
+
 def _read_series(folder):
     from app.data.dicom import read_dicom_folder
 
@@ -204,34 +233,6 @@ def _read_series(folder):
         found = f"{len(series)} series" if series else (refused[0] if refused else "no DICOM file")
         raise UserError(f"{folder}: a folder must hold one DICOM series; found {found}")
     return series[0].volume()
-
-
-def _read_nibabel(path):
-    import nibabel
-
-    try:
-        image = nibabel.load(path)
-    except ValueError as error:
-        if "w2 should be positive" not in str(error):
-            raise
-        image = _load_long_quaternion(path)
-    affine = np.asarray(image.affine, dtype="float64")
-    if isinstance(image.header, nibabel.Nifti1Header):
-        affine = nifti_affine(image.header, image.shape[:3], path)
-    return Volume(np.asanyarray(image.dataobj), affine, image.header)
-
-
-def _load_long_quaternion(path):
-    """A NIfTI file whose quaternion is longer than 1 by rounding: nibabel refuses it, ITK takes it."""
-    import nibabel
-
-    class Header(nibabel.Nifti1Header):
-        quaternion_threshold = LONG_QUATERNION
-
-    class Image(nibabel.Nifti1Image):
-        header_class = Header
-
-    return Image.from_filename(path)
 
 
 def _write_nifti(path, volume):
@@ -243,40 +244,36 @@ def _write_nifti(path, volume):
     header["scl_slope"], header["scl_inter"] = 1, 0
     header["cal_min"], header["cal_max"] = 0, 0
     set_nifti_affine(header, volume.affine)
-    nibabel.save(nibabel.Nifti1Image(volume.array, None, header), path)
+    kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
+    nibabel.save(kind(volume.array, None, header), path)
 
 
 def _write_mgh(path, volume):
     import nibabel
 
+    array = volume.array
+    if array.dtype.kind == "f":
+        array = array.astype("float32")
+    elif array.dtype.name not in ("uint8", "int16", "int32"):
+        if array.min() < -(2**31) or array.max() >= 2**31:
+            raise UserError(f"{path}: values beyond 32 bits, which MGH does not hold; name it .nii.gz")
+        array = array.astype("int32")
     header = volume.header.copy() if isinstance(volume.header, nibabel.freesurfer.mghformat.MGHHeader) else None
     if header is not None:
-        header.set_data_dtype(volume.array.dtype)
-    nibabel.save(nibabel.MGHImage(volume.array, volume.affine, header), path)
-
-
-def _read_npz(path):
-    with np.load(path) as content:
-        if "vol" not in content:
-            raise UserError(f"{path}: expected an array 'vol', found {', '.join(content.files)}; rename it")
-        affine = content["affine"] if "affine" in content else np.eye(4)
-        if affine.shape != (4, 4):
-            raise UserError(f"{path}: 'affine' has shape {affine.shape}, expected (4, 4); correct it")
-        return Volume(content["vol"], np.asarray(affine, dtype="float64"))
+        header.set_data_dtype(array.dtype)
+    nibabel.save(nibabel.MGHImage(array, volume.affine, header), path)
 
 
 def _write_npz(path, volume):
     np.savez_compressed(path, vol=volume.array, affine=volume.affine)
 
 
-FORMATS = {
-    ".nii.gz": (_read_nibabel, _write_nifti),
-    ".nii": (_read_nibabel, _write_nifti),
-    ".mgz": (_read_nibabel, _write_mgh),
-    ".mgh": (_read_nibabel, _write_mgh),
-    ".mha": (read_itk, _write_itk),
-    ".mhd": (read_itk, _write_itk),
-    ".nrrd": (read_itk, _write_itk),
-    ".nhdr": (read_itk, _write_itk),
-    ".npz": (_read_npz, _write_npz),
+WRITERS = {
+    ".nii.gz": _write_nifti,
+    ".nii": _write_nifti,
+    ".mgz": _write_mgh,
+    ".mgh": _write_mgh,
+    ".mha": _write_itk,
+    ".nrrd": _write_itk,
+    ".npz": _write_npz,
 }

@@ -2,7 +2,6 @@
 
 from app.config import config_text
 from app.data.mask_cohort import read_mask
-from app.data.volumes import read_volume
 from app.errors import naming
 from app.files import write_csv, write_json
 from app.progress import progress
@@ -98,5 +97,5 @@ def measure(segment, cases, labels=None):
 
 
 def _segmented(segment, case, labels):
-    image = read_volume(case.image)
+    image = case.volume()
     return image, read_mask(case, image, labels and [labels])[..., 0], segment(image)

@@ -6,7 +6,6 @@ import numpy as np
 
 from app.config import config_text
 from app.data.mask_cohort import read_mask
-from app.data.volumes import read_volume
 from app.errors import naming
 from app.files import write_csv, write_json
 from app.progress import progress
@@ -67,7 +66,7 @@ def write_report(config, folder, contract, weights, segment, test, poses, histor
     write_csv(folder.path / "volumes.csv", rows)
 
     def figure(index):
-        image = read_volume(test[index].image)
+        image = test[index].volume()
         found = structures_of(segment(image).mask, contract.labels)
         return slices_figure(image, read_mask(test[index], image, config.structures), found)
 
@@ -121,7 +120,7 @@ def measure(segment, cases, contract, structures=None):
     rows = []
     for case in progress(cases, "evaluating"):
         with naming(case.image, case.mask):
-            image = read_volume(case.image)
+            image = case.volume()
             truth = read_mask(case, image, structures)
             began = time.perf_counter()
             found = segment(image)

@@ -6,7 +6,7 @@ from typing import Literal
 
 import pydantic
 
-from app.config import TaskConfig, config_text
+from app.config import NanRule, TaskConfig, config_text
 from app.data.checks import check_image
 from app.data.intensity import IntensityRule
 from app.data.official import read_official
@@ -33,6 +33,7 @@ class ConvertConfig(IntensityRule, TaskConfig):
     verify: bool = False
     moving: Path | None = None
     fixed: Path | None = None
+    nan: NanRule = "refuse"
     spacing_mm: float = pydantic.Field(1.0, gt=0)
     low_percentile: float = pydantic.Field(0.0, ge=0, lt=100)
     high_percentile: float = pydantic.Field(100.0, gt=0, le=100)
@@ -149,7 +150,7 @@ def _read_pair(config, rank):
         return None
     problems, pair = [], []
     for path in (config.moving, config.fixed):
-        volume, found = check_image(path, rank)
+        volume, found = check_image(path, rank, config.nan)
         problems += found
         if not found:
             pair.append(config.unit_range(volume.array, path)[..., None])

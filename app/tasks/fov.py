@@ -16,7 +16,7 @@ from app.training.run_folder import RunFolder, log
 from app.training.split_file import SPLIT, check_split
 
 CONFIG = FovConfig
-FREE_KEYS = ("decision",)
+FREE_KEYS = ("decision", "data.nan")
 
 
 def run(config, dry_run=False, action="train", inputs=(), to=None):
@@ -37,7 +37,7 @@ def run(config, dry_run=False, action="train", inputs=(), to=None):
     if action == "predict":
         from app.tasks.fov_predict import predict
 
-        return predict(folder, inputs, Path(to) if to else folder.path / "predictions", dry_run)
+        return predict(folder, inputs, Path(to) if to else folder.path / "predictions", config.data.nan, dry_run)
     if action == "export":
         return export_trained("fov", folder, _served, Path(to) if to else folder.path / "export", dry_run)
     if action == "evaluate":
@@ -64,7 +64,7 @@ def _parts(config, phantoms):
 
         config.data.split.counts(config.data.phantom.subjects)
         path = write_bodies(phantoms, config.data.phantom)
-    return split_examinations(read_examinations(path), config.data.split, config.seed)
+    return split_examinations(read_examinations(path, config.data.nan), config.data.split, config.seed)
 
 
 def _loaded(config, parts):

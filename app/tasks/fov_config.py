@@ -5,7 +5,7 @@ from typing import Literal
 
 import pydantic
 
-from app.config import Config, TaskConfig
+from app.config import Config, NanRule, TaskConfig
 from app.data.cohort import SplitConfig
 from app.data.intensity import IntensityRule
 from app.data.phantoms.bodies import BodiesConfig
@@ -18,6 +18,7 @@ class FovDataConfig(IntensityRule):
     phantom: BodiesConfig | None = None
     size: int = pydantic.Field(128, ge=16)
     context: int = pydantic.Field(0, ge=0, le=3)
+    nan: NanRule = "refuse"
     split: SplitConfig = SplitConfig(train=0.5, validate=0.25, test=0.25)
 
     @pydantic.model_validator(mode="after")

@@ -18,7 +18,7 @@ PARTS = {
 CERTAIN = 0.5
 
 
-def predict(folder, inputs, to, dry_run=False):
+def predict(folder, inputs, to, nan="refuse", dry_run=False):
     """Decide volumes with a trained model.
 
     Each volume gets `NAME.json` (regions with slices of the file, millimetres, confidence, intervals; orientation;
@@ -29,6 +29,7 @@ def predict(folder, inputs, to, dry_run=False):
         folder: `RunFolder` of the training.
         inputs: Files; folders of files or of DICOM series.
         to: Folder for the results.
+        nan: As for `read_volume`.
         dry_run: List only.
 
     Raises:
@@ -45,7 +46,7 @@ def predict(folder, inputs, to, dry_run=False):
         model, contract = load_trained(folder, FovContract, "fov")
         return lambda one: _decide(one, contract, lambda slices: logits_of(model, slices), to)
 
-    predict_volumes("fov", inputs, load, to, "regions.csv", "decided", dry_run)
+    predict_volumes("fov", inputs, load, to, "regions.csv", "decided", dry_run, nan=nan)
 
 
 def _decide(one, contract, logits_of, to):

@@ -18,7 +18,7 @@ from app.training.split_file import SPLIT, check_split, subject_rows
 from nets.registration.hyper_parameter import HyperParameter
 
 CONFIG = HyperMorphConfig
-FREE_KEYS = ("output", "evaluation", "data.cache_gib")
+FREE_KEYS = ("output", "evaluation", "data.cache_gib", "data.nan")
 
 
 def run(config, dry_run=False):

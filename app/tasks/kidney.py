@@ -16,7 +16,7 @@ from app.training.run_folder import RunFolder, log
 from app.training.split_file import SPLIT, check_split
 
 CONFIG = KidneyConfig
-FREE_KEYS = ("largest_component",)
+FREE_KEYS = ("largest_component", "data.nan")
 TRAINED_ON = {"source": ("source",), "joint": ("source", "target")}  # the others: the target
 
 
@@ -39,7 +39,7 @@ def run(config, dry_run=False, action="train", inputs=(), to=None):
         from app.tasks.kidney_predict import predict
 
         to = Path(to) if to else folder.path / "predictions"
-        return predict(folder, inputs, to, config.largest_component, dry_run)
+        return predict(folder, inputs, to, config.largest_component, config.data.nan, dry_run)
     if action == "export":
         return export_trained("kidney", folder, _served, Path(to) if to else folder.path / "export", dry_run)
     if action == "evaluate":
@@ -78,7 +78,7 @@ def _source(config):
 
 def _parts(config, phantoms):
     path = cohort_path(config.data, phantoms)
-    parts = split_cases(read_cases(path), config.data.split, config.seed)
+    parts = split_cases(read_cases(path, config.data.nan), config.data.split, config.seed)
     wanted = TRAINED_ON.get(config.strategy, ("target",))
     for name in ("train", "validate"):
         parts[name] = [one for one in parts[name] if one.population in wanted]

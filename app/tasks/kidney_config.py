@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import pydantic
 
-from app.config import Config, TaskConfig
+from app.config import Config, NanRule, TaskConfig
 from app.data.cohort import SplitConfig
 from app.data.intensity import IntensityRule
 from app.data.phantoms.kidneys import KidneysConfig
@@ -18,6 +18,7 @@ class CubeDataConfig(IntensityRule):
     phantom: KidneysConfig | None = None
     size: int = pydantic.Field(80, ge=16, multiple_of=8)
     spacing_mm: float = pydantic.Field(4.0, gt=0)
+    nan: NanRule = "refuse"
     labels: list[Annotated[int, pydantic.Field(gt=0, le=65535)]] | None = None
     split: SplitConfig = SplitConfig(train=0.8, validate=0.0, test=0.2)
 

@@ -6,7 +6,7 @@ from app.quiet import import_keras
 from app.tasks.predict_volumes import predict_volumes
 
 
-def predict(folder, inputs, to, largest_component=False, dry_run=False):
+def predict(folder, inputs, to, largest_component=False, nan="refuse", dry_run=False):
     """Segment volumes with a trained network.
 
     Each volume gets `NAME_mask.nii.gz` on its own grid and `NAME.json` (volume in ml, parts, and, of adapted networks,
@@ -18,6 +18,7 @@ def predict(folder, inputs, to, largest_component=False, dry_run=False):
         inputs: Files; folders of files or of DICOM series.
         to: Folder for the results.
         largest_component: Whether only the largest part of each mask is kept.
+        nan: As for `read_volume`.
         dry_run: List only.
 
     Raises:
@@ -33,7 +34,7 @@ def predict(folder, inputs, to, largest_component=False, dry_run=False):
         model, contract = load_trained(folder, KidneyContract, "kidney")
         return lambda one: _segment(one, model, contract, to, largest_component)
 
-    predict_volumes("kidney", inputs, load, to, "volumes.csv", "segmented", dry_run)
+    predict_volumes("kidney", inputs, load, to, "volumes.csv", "segmented", dry_run, nan=nan)
 
 
 def _segment(one, model, contract, to, largest_component):

@@ -7,7 +7,7 @@ from app.errors import UserError, list_problems
 from app.files import write_csv
 
 
-def predict_volumes(task, inputs, load, to, table, done, dry_run=False, alone=None):
+def predict_volumes(task, inputs, load, to, table, done, dry_run=False, alone=None, nan="refuse"):
     """Apply a trained model to volumes; what cannot be read is listed at the end, and the rest is done all the same.
 
     Args:
@@ -19,12 +19,13 @@ def predict_volumes(task, inputs, load, to, table, done, dry_run=False, alone=No
         done: What is done to a volume: "decided", "segmented".
         dry_run: List only.
         alone: What is said if there are several volumes where only one can be meant; None if there may be.
+        nan: As for `read_volume`.
 
     Raises:
         UserError: If nothing was trained, nothing is found, results would lie among the images, or some volumes could
             not be read.
     """
-    found, problems = find_volumes(inputs, task)
+    found, problems = find_volumes(inputs, task, nan)
     for given in map(Path, inputs):
         images = (given if given.is_dir() else given.parent).resolve()
         if to.resolve() == images or (given.is_dir() and images in to.resolve().parents):

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from app.config import TaskConfig, config_text
+from app.config import NanRule, TaskConfig, config_text
 from app.data.checks import check_image, check_labels
 from app.data.volumes import write_volume
 from app.data.warps import write_displacement
@@ -20,7 +20,7 @@ from app.training.run_folder import RunFolder, log
 
 class RegisterConfig(TaskConfig):
     """Config of the task: two images on one grid, a model, hyper-parameter values by name;
-    `precision` other than that of training, if one is wanted."""
+    `precision` other than that of training, if one is wanted; `nan`: see `app.data.volumes.read_volume`."""
 
     task: Literal["register"] = "register"
     moving: Path
@@ -30,6 +30,7 @@ class RegisterConfig(TaskConfig):
     precision: Literal["float32", "bfloat16"] | None = None
     moving_labels: Path | None = None
     fixed_labels: Path | None = None
+    nan: NanRule = "refuse"
 
 
 CONFIG = RegisterConfig
@@ -135,7 +136,7 @@ def _read(config, rank):
     """All volumes, or every problem with them."""
     problems, volumes = [], {}
     for name in ("moving", "fixed"):
-        volumes[name], found = check_image(getattr(config, name), rank)
+        volumes[name], found = check_image(getattr(config, name), rank, config.nan)
         problems += found
     list_problems(problems)
     moving, fixed = volumes["moving"], volumes["fixed"]

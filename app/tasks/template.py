@@ -17,7 +17,7 @@ from app.training.run_folder import RunFolder, log
 from app.training.split_file import SPLIT, check_split
 
 CONFIG = TemplateConfig
-FREE_KEYS = ("refinement_steps", "largest_component", "surface")
+FREE_KEYS = ("refinement_steps", "largest_component", "surface", "data.nan")
 TEMPLATE = "template.nii.gz"
 
 
@@ -74,7 +74,7 @@ def run(config, dry_run=False, action="train", inputs=(), to=None, points=None):
 
 def _parts(config, phantoms):
     path = cohort_path(config.data, phantoms)
-    parts = split_cases(read_cases(path), config.data.split, config.seed)
+    parts = split_cases(read_cases(path, config.data.nan), config.data.split, config.seed)
     for name, wanted in (("train", "to train on"), ("test", "for the test")):
         if not parts[name]:
             raise UserError(f"{path}: no volume is left {wanted}; change data.split or add subjects")

@@ -46,7 +46,7 @@ def predict(folder, config, inputs, to, points=None, dry_run=False):
         return lambda one: _segment(one, segment, contract, config.surface, given, to)
 
     alone = "--points: they lie in one volume; give one --input of one volume" if points is not None else None
-    predict_volumes("template", inputs, load, to, "volumes.csv", "segmented", dry_run, alone)
+    predict_volumes("template", inputs, load, to, "volumes.csv", "segmented", dry_run, alone, config.data.nan)
 
 
 def _segment(one, segment, contract, wanted, given, to):
