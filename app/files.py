@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import tempfile
+import unicodedata
 from pathlib import Path
 
 
@@ -18,6 +19,41 @@ def is_litter(path):
     """
     name = Path(path).name
     return name.startswith(".") or name.lower() in ("thumbs.db", "desktop.ini")
+
+
+def composed(text):
+    """Text whose accents are parts of their letters: file systems and archives of macOS split 'ä' in two."""
+    return unicodedata.normalize("NFC", str(text))
+
+
+def as_stored(path):
+    """A path as the disk spells it: whether an 'ä' is stored as one letter or as two is nothing that a user sees.
+
+    Args:
+        path: File or folder.
+
+    Returns:
+        `Path`: the same where it exists, or where nothing of that name is there.
+    """
+    path = Path(path)
+    if os.path.lexists(path):
+        return path
+    stored = Path(path.anchor)
+    for part in path.parts[len(stored.parts) :]:
+        if not os.path.lexists(stored / part):
+            alike = [name for name in _listed(stored) if composed(name) == composed(part)]
+            if len(alike) != 1:
+                return path
+            part = alike[0]
+        stored /= part
+    return stored
+
+
+def _listed(folder):
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 @contextlib.contextmanager

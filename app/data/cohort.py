@@ -5,6 +5,7 @@ import dataclasses
 import glob
 import os
 import re
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from app.config import Config, NanRule, PathPattern
 from app.data.intensity import IntensityRule
 from app.data.phantoms.brains import BrainsConfig
 from app.errors import UserError
-from app.files import is_litter
+from app.files import composed, is_litter
 
 SPLITS = ("train", "validate", "test")
 PAIR = 2  # subjects that a part needs at the least where pairs are registered
@@ -266,8 +267,9 @@ def _matches(pattern):
     """Dict from what the wildcards of a pattern match, joined by '-', to the file."""
     files = {}
     pattern = _literal_brackets(pattern)
-    for path in sorted(path for path in glob.glob(pattern, recursive=True) if not is_litter(path)):
-        found = re.fullmatch(_with_groups(pattern), path)
+    spelt = {pattern, *(unicodedata.normalize(form, pattern) for form in ("NFC", "NFD"))}
+    for path in sorted({path for one in spelt for path in glob.glob(one, recursive=True) if not is_litter(path)}):
+        found = re.fullmatch(_with_groups(composed(pattern)), composed(path))
         parts = [part.strip("/").replace("/", "-") for part in found.groups()] if found else []
         name = "-".join(filter(None, parts)) or Path(path).name
         if name in files:

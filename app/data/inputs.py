@@ -1,5 +1,7 @@
 """What a user hands to `predict`: files, folders of them, folders of DICOM series."""
 
+import hashlib
+import os
 from pathlib import Path
 
 from app.data.content import known_suffix
@@ -7,7 +9,10 @@ from app.data.dicom import is_dicom, read_dicom_folder
 from app.data.orthogonal import on_orthogonal_grid
 from app.data.volumes import read_volume
 from app.errors import UserError
-from app.files import is_litter
+from app.files import as_stored, is_litter
+from app.notes import note
+
+LONGEST_NAME = 180  # bytes: file systems take 255, and results add to the name
 
 
 class Input:
@@ -45,11 +50,10 @@ def find_volumes(inputs, task, nan="refuse"):
     if not inputs:
         raise UserError(f"{task} predict: --input is missing; give files, folders or DICOM series")
     found, problems = [], []
-    for given in map(Path, inputs):
+    for given in map(as_stored, inputs):
         if given.is_dir():
-            for folder in [given, *sorted(path for path in given.rglob("*") if path.is_dir())]:
-                if not any(map(is_litter, folder.relative_to(given).parts)):
-                    _add_folder(folder, found, problems, nan)
+            for folder in _folders(given):
+                _add_folder(folder, found, problems, nan)
         elif given.is_file():
             if is_dicom(given):
                 problems.append(f"{given}: one file of a DICOM series; give its folder")
@@ -57,6 +61,8 @@ def find_volumes(inputs, task, nan="refuse"):
                 found.append(Input(_stem(given), given, nan=nan))
         else:
             problems.append(f"{given}: no such file or folder; correct the path")
+    for one in found:
+        one.name = _short(one.name, one.path)
     names = [one.name for one in found]
     for number, one in enumerate(found):  # two files of one name must not overwrite each other's results
         if names.count(one.name) > 1:
@@ -69,8 +75,36 @@ def find_volumes(inputs, task, nan="refuse"):
     return found, problems
 
 
+def _folders(top):
+    """A folder and all below it, each once: links are followed, and may lead in circles."""
+    seen = set()
+    for folder, below, _ in os.walk(top, followlinks=True):
+        below[:] = sorted(name for name in below if not is_litter(name))
+        if (place := os.path.realpath(folder)) in seen:
+            below.clear()
+            continue
+        seen.add(place)
+        yield Path(folder)
+
+
+def _short(name, path):
+    """A name that leaves room for what results add to it."""
+    stored = name.encode(errors="surrogateescape")
+    if len(stored) <= LONGEST_NAME:
+        return name
+    short = f"{stored[: LONGEST_NAME - 9].decode(errors='ignore')}-{hashlib.sha256(stored).hexdigest()[:8]}"
+    note(f"{path}: its name is too long for names of results; they begin with {short}")
+    return short
+
+
 def _add_folder(folder, found, problems, nan):
-    files = [path for path in sorted(folder.iterdir()) if path.is_file() and not is_litter(path)]
+    paths = [path for path in sorted(folder.iterdir()) if not is_litter(path)]
+    problems += [
+        f"{path}: a link to a file that is not there; fetch it (git annex get, git lfs pull), or remove the link"
+        for path in paths
+        if path.is_symlink() and not path.exists()
+    ]
+    files = [path for path in paths if path.is_file()]
     found += [Input(_stem(path), path, nan=nan) for path in files if known_suffix(path)]
     if any(is_dicom(path) for path in files):
         series, refused = read_dicom_folder(folder)

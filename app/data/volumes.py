@@ -14,7 +14,7 @@ from app.data.nrrd import nrrd_stored
 from app.data.orthogonal import on_orthogonal_grid
 from app.data.stored import plain, read_voxels
 from app.errors import UserError, list_problems
-from app.files import whole_file
+from app.files import as_stored, whole_file
 from app.notes import note
 
 ROUNDING = 0.01  # how far a label may lie from a whole number
@@ -63,7 +63,7 @@ def read_volume(path, nan="refuse", nearest=False):
     Raises:
         UserError: If the file is missing, damaged, of another kind, or does not say where its voxels are.
     """
-    path = Path(path)
+    path = as_stored(path)
     volume = _read_series(path) if path.is_dir() else _read_file(path)
     if not usable(volume.affine):
         raise UserError(
