@@ -63,10 +63,10 @@ def found(folder):
     return [{key: row[key] for key in row if "second" not in key and key != "finished_at"} for row in results(folder)]
 
 
-def test_a_search_leaves_results_best_config_and_report(config, tmp_path, shell, main):
+def test_a_search_leaves_results_best_config_and_report(config, tmp_path, main):
     """Everything a user needs on a Monday: the table, the best config, which runs, and a page."""
     path = config(method="hyperband+bayesian", budget=3, trials=None)
-    done = shell("tune", "--config", path)
+    done = main("tune", "--config", path)
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "search"
     rows = results(folder)
@@ -89,9 +89,9 @@ def test_a_search_leaves_results_best_config_and_report(config, tmp_path, shell,
     assert len(entries) == metrics["configurations"] == 5
 
 
-def test_a_killed_search_goes_on_with_the_same_result(config, tmp_path, shell):
+def test_a_killed_search_goes_on_with_the_same_result(config, tmp_path, main):
     """`kill -9` in the middle of a trial: the table of an uninterrupted search."""
-    whole = shell("tune", "--config", config("whole", method="bayesian", trials=3))
+    whole = main("tune", "--config", config("whole", method="bayesian", trials=3))
     assert whole.returncode == 0, whole.stderr
     path = config("parts", method="bayesian", trials=3)
     command = [sys.executable, "main.py", "tune", "--config", str(path)]
@@ -99,7 +99,7 @@ def test_a_killed_search_goes_on_with_the_same_result(config, tmp_path, shell):
     wait_for(lambda: (tmp_path / "parts/trials/trial_1/progress.json").is_file())
     process.kill()
     process.wait()
-    again = shell("tune", "--config", path)
+    again = main("tune", "--config", path)
     assert again.returncode == 0, again.stderr
     assert found(tmp_path / "whole") == found(tmp_path / "parts")
 
@@ -129,7 +129,7 @@ def test_workers_and_chief_may_die(config, tmp_path):
         assert all(len(one["value"]) == 1 for one in observed)
 
 
-def test_chief_and_workers_over_several_machines(config, tmp_path, shell):
+def test_chief_and_workers_over_several_machines(config, tmp_path, main):
     """One command each, here on loopback; a worker that is not replaced loses its trial to the other."""
     path = config(trials=2, lease_seconds=8)
     address = ["--address", "127.0.0.1:47913"]
@@ -147,7 +147,7 @@ def test_chief_and_workers_over_several_machines(config, tmp_path, shell):
         assert process.returncode == 0, errors
     doomed.communicate()
     assert [row["status"] for row in results(tmp_path / "search")] == ["COMPLETED"] * 2
-    second = shell("tune", "worker", "--config", path)
+    second = main("tune", "worker", "--config", path)
     assert second.returncode == 2
     assert "--address HOST:PORT" in second.stderr
 
@@ -166,24 +166,24 @@ BAD = {
 
 
 @pytest.mark.parametrize("kind", list(BAD))
-def test_what_is_wrong_is_said(kind, config, tmp_path, shell):
+def test_what_is_wrong_is_said(kind, config, tmp_path, main):
     """One line, exit code 2, before a minute of training."""
     search, message = BAD[kind]
-    done = shell("tune", "--config", config(**search))
+    done = main("tune", "--config", config(**search))
     assert done.returncode == 2, done.stdout + done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "search" / "trials").exists()
 
 
-def test_a_damaged_search_is_refused(config, tmp_path, shell):
+def test_a_damaged_search_is_refused(config, tmp_path, main):
     """A state that cannot be read must not be taken for an empty one and overwritten."""
     path = config(trials=1)
-    assert shell("tune", "status", "--config", path).returncode == 2
-    assert shell("tune", "--config", path).returncode == 0
+    assert main("tune", "status", "--config", path).returncode == 2
+    assert main("tune", "--config", path).returncode == 0
     state = tmp_path / "search" / "trials" / "oracle.json"
     state.write_text(state.read_text()[:100])
-    done = shell("tune", "--config", path, "--set", "search.trials=2")
+    done = main("tune", "--config", path, "--set", "search.trials=2")
     assert done.returncode == 2
     assert "state is damaged" in done.stderr
     assert len(state.read_text()) == 100
