@@ -1,19 +1,21 @@
 """DICOM series as volumes: grouped, sorted by position, and what is odd about them said."""
 
 import dataclasses
+import os
+import re
 from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
 
-from app.data.volumes import Volume, read_itk
+from app.data.dicom_frames import is_dicom, read_header, read_pixels
+from app.data.volumes import Volume
 from app.errors import UserError
-from app.files import is_litter
+from app.files import as_stored, is_litter
 
-SERIES, POSITION, ORIENTATION, SPACING = "0020|000e", "0020|0032", "0020|0037", "0028|0030"
-DESCRIPTION, BODY_PART, IMAGE_TYPE = "0008|103e", "0018|0015", "0008|0008"
-TURNS = ("0018|0086", "0020|0012", "0020|0013")  # echo, acquisition, instance: which of two at one place comes first
 EVEN = 0.1
+SAME_PLACE_MM = 0.05
+OVERLAP = 0.5  # share of the places that two acquisitions of one volume may have in common
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,9 +24,8 @@ class DicomSeries:
 
     Args:
         name: Its identifier.
-        paths: Files in the order of their slices.
-        affine: `(4, 4)`, voxel (column, row, slice) to RAS mm, slices along the series' normal; None for one file
-            of many frames, which says itself.
+        frames: `Frame`s in the order of the slices.
+        affine: `(4, 4)`, voxel (column, row, slice) to RAS mm, slices along the series' normal.
         along: `(n,)`: position of each slice along the normal, in mm.
         body_part: `BodyPartExamined`, "" where the files do not say.
         description: `SeriesDescription`.
@@ -32,9 +33,9 @@ class DicomSeries:
     """
 
     name: str
-    paths: list
-    affine: np.ndarray | None
-    along: np.ndarray | None
+    frames: list
+    affine: np.ndarray
+    along: np.ndarray
     body_part: str
     description: str
     flags: list
@@ -46,14 +47,9 @@ class DicomSeries:
             `Volume`; uneven slices are interpolated to even ones.
 
         Raises:
-            UserError: If a file is damaged, or one of many frames shows less than two.
+            UserError: If a file is damaged.
         """
-        if self.affine is None:
-            volume = _read(self.paths[0], read_itk)
-            if volume.array.ndim != 3 or volume.array.shape[2] < 2:
-                raise UserError(f"{self.paths[0]}: one slice without a position; a volume needs two or more")
-            return volume
-        slices = np.stack([_read(path, _pixels) for path in self.paths], axis=-1)
+        slices = np.stack([read_pixels(frame) for frame in self.frames], axis=-1)
         step = np.median(np.diff(self.along))
         if np.abs(np.diff(self.along) - step).max() > EVEN * step:
             wanted = np.arange(self.along[0], self.along[-1] + 0.01 * step, step)
@@ -63,80 +59,67 @@ class DicomSeries:
         return Volume(slices, self.affine)
 
 
-def is_dicom(path):
-    """Whether a file is DICOM, by its preamble.
+def named_part(path):
+    """A path and the part of a series that it asks for: `FOLDER#2` is the second of several acquisitions.
 
     Args:
-        path: File.
+        path: As a user gives it.
 
     Returns:
-        Bool.
+        `Path`, and a number from 1; None where no part is named.
     """
-    try:
-        with open(path, "rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
+    path = as_stored(path)
+    asked = re.fullmatch(r"(.+)#(\d+)", str(path))
+    if asked is None or path.exists():
+        return path, None
+    return as_stored(asked[1]), int(asked[2])
 
 
-def read_dicom_folder(folder):
+def read_dicom_folder(folder, part=None):
     """Every series of a folder, its subfolders left aside; headers only.
 
     Args:
-        folder: Path.
+        folder: Path, or that of one file.
+        part: Which of several acquisitions (echoes, phases, times) of a series, from 1; None: the first, which is
+            flagged.
 
     Returns:
         List of `DicomSeries`, and a list of lines about what cannot be read as a volume.
     """
+    folder = Path(folder)
+    paths = sorted(folder.iterdir()) if folder.is_dir() else [folder]
     groups, refused = defaultdict(list), []
-    for path in sorted(
-        path for path in Path(folder).iterdir() if path.is_file() and not is_litter(path) and is_dicom(path)
-    ):
-        if path.name.upper() == "DICOMDIR":
+    for path in paths:
+        if not path.is_file() or is_litter(path) or path.name.upper() == "DICOMDIR" or not is_dicom(path):
             continue
         try:
-            header = _header(path)
+            header = read_header(path)
         except UserError as error:
             refused += error.problems
             continue
-        groups[header.get(SERIES, "")].append((path, header))
-    found = []
-    for name, files in groups.items():
+        groups[header.series].append(header)
+    series = []
+    for name, headers in groups.items():
         try:
-            found.append(_series(name, files))
+            series.append(_series(name, headers, part))
         except UserError as error:
             refused += [f"{folder}: series {name}: {problem}" for problem in error.problems]
-    return found, refused
+    return series, refused
 
 
-def _header(path):
-    import SimpleITK
-
-    reader = SimpleITK.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.SetImageIO("GDCMImageIO")
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError:
-        raise UserError(f"{path}: no image, or damaged; left out (restore it if it is a slice)") from None
-    header = {key: reader.GetMetaData(key).strip() for key in reader.GetMetaDataKeys()}
-    return {**header, "size": tuple(reader.GetSize()[:2])}
-
-
-def _series(name, files):
-    said = files[0][1].get(BODY_PART, ""), files[0][1].get(DESCRIPTION, "")
-    if any("LOCALIZER" in header.get(IMAGE_TYPE, "") for _, header in files):
+def _series(name, headers, part):
+    if any(header.localiser for header in headers):
         raise UserError("a localiser; give the series that it was made for")
-    placed = [(path, header) for path, header in files if _placed(header)]
-    if len(files) == 1 and not placed:
-        flags = ["one file of many frames: their order is taken as it is"]
-        return DicomSeries(name, [files[0][0]], None, None, *said, flags)
+    frames = [frame for header in headers for frame in header.frames]
+    flags = []
+    placed = [one for one in frames if one.position is not None and one.axes is not None]
     if not placed:
         raise UserError("no file says where its slice lies (ImagePositionPatient); it cannot be sorted into a volume")
-    flags = []
-    _left_out(flags, len(files) - len(placed), "files without a position")
+    _left_out(flags, len(frames) - len(placed), "files without a position")
+    placed = _once(placed, flags)
+    placed = _chosen_part(placed, flags, part)
     placed = _of_one_matrix(placed, flags)
-    axes = np.array([_numbers(header, ORIENTATION, 6) for _, header in placed])
+    axes = np.array([one.axes for one in placed])
     most = np.median(axes, axis=0)
     alike = np.abs(axes - most).max(axis=1) < 0.02
     if alike.sum() < 0.5 * len(placed):
@@ -158,41 +141,82 @@ def _series(name, files):
     tilt = float(np.degrees(np.arccos(np.clip(shift @ normal / np.linalg.norm(shift), -1, 1))))
     if tilt > 1.0:
         flags.append(f"gantry tilt of {tilt:.1f} degrees")
-    spacing = _numbers(placed[0][1], SPACING, 2)
-    if spacing is None:
+    spacings = {tuple(np.round(one.spacing, 4)) if one.spacing is not None else None for one in placed}
+    if None in spacings:
         raise UserError("PixelSpacing is missing; without it there are no millimetres")
+    if len(spacings) > 1:
+        raise UserError(f"its slices have pixels of {len(spacings)} sizes; export one reconstruction at a time")
+    spacing = placed[0].spacing
     # PixelSpacing: between rows first. The array's first axis runs along a row; LPS becomes RAS.
     columns = np.stack([row * spacing[1], column * spacing[0], shift * step, positions[0]], axis=1)
     affine = np.eye(4)
     affine[:3] = np.diag([-1.0, -1.0, 1.0]) @ columns
-    return DicomSeries(name, [path for path, _ in placed], affine, along, *said, flags)
+    flags += dict.fromkeys(flag for one in placed for flag in one.flags)
+    return DicomSeries(name, placed, affine, along, headers[0].body_part, headers[0].description, flags)
 
 
-def _placed(header):
-    return _numbers(header, POSITION, 3) is not None and _numbers(header, ORIENTATION, 6) is not None
+def _once(frames, flags):
+    """Without second copies of a file; anonymisers give one identifier to many, which are no copies."""
+
+    def identity(one):
+        return one.image, one.index, one.size, *one.position, *one.kind.values()
+
+    kept = list({identity(one): one for one in reversed(frames)}.values())[::-1]
+    _left_out(flags, len(frames) - len(kept), "second copies of a file")
+    return kept
+
+
+def _chosen_part(frames, flags, part):
+    """Of several acquisitions of the same places, that which is asked for.
+
+    What tells them apart is what differs between frames of one place: echo, component, time, acquisition.
+    """
+    places = defaultdict(list)
+    for one in frames:
+        places[tuple(np.round(np.r_[one.position, one.axes], 2) + 0.0)].append(one)
+    shared = [here for here in places.values() if len(here) > 1]
+    telling = [key for key in frames[0].kind if any(len({one.kind.get(key) for one in here}) > 1 for here in shared)]
+    parts = defaultdict(list)
+    for one in frames:
+        parts[tuple(one.kind.get(key) for key in telling)].append(one)
+    if len(shared) <= OVERLAP * min(map(len, parts.values())):  # the ends of blocks that make one volume
+        parts = {(): frames}
+    parts = sorted(parts.items(), key=lambda entry: [(value is None, str(type(value)), value) for value in entry[0]])
+    if part is not None and not 1 <= part <= len(parts):
+        raise UserError(f"#{part}: it has {len(parts)} parts; name one from 1 to {len(parts)}")
+    if len(parts) == 1:
+        return frames
+    number = part or 1
+    described = [
+        f"#{index} {', '.join(f'{key} {_plainly(value)}' for key, value in zip(telling, key_values, strict=True))} "
+        f"({len(these)} slices)"
+        for index, (key_values, these) in enumerate(parts, start=1)
+    ]
+    rest = described[: number - 1] + described[number:]
+    listed = "; ".join(rest[:4]) + (f"; and {len(rest) - 4} more" if len(rest) > 4 else "")
+    flags.append(f"{len(parts)} parts: {described[number - 1]} is read, left out: {listed}; FOLDER#N reads part N")
+    return parts[number - 1][1]
+
+
+def _plainly(value):
+    return f"{value:g}" if isinstance(value, float) else str(value)[:40]
 
 
 def _of_one_matrix(placed, flags):
-    sizes = Counter(header["size"] for _, header in placed)
+    sizes = Counter(one.size for one in placed)
     most = sizes.most_common(1)[0][0]
     _left_out(flags, len(placed) - sizes[most], f"slices of another matrix than {most[0]} x {most[1]}")
-    return [one for one in placed if one[1]["size"] == most]
+    return [one for one in placed if one.size == most]
 
 
 def _sorted(placed, normal, flags):
-    """By position; of several at one place the first echo, acquisition and instance."""
-
-    def turn(one):
-        position = float(_numbers(one[1], POSITION, 3) @ normal)
-        turns = [_numbers(one[1], key, 1) for key in TURNS]
-        return round(position, 2), *(0.0 if number is None else float(number[0]) for number in turns)
-
-    placed = sorted(placed, key=turn)
-    positions = np.array([_numbers(header, POSITION, 3) for _, header in placed])
-    fresh = np.r_[True, np.diff(positions @ normal) > 0.05]
+    """By position; of several at one place the first instance."""
+    placed = sorted(placed, key=lambda one: (round(float(one.position @ normal), 2), one.instance, one.index))
+    positions = np.array([one.position for one in placed])
+    fresh = np.r_[True, np.diff(positions @ normal) > SAME_PLACE_MM]
     if fresh.sum() < 2:
         raise UserError(f"{fresh.sum()} slice; a volume needs two or more")
-    _left_out(flags, np.sum(~fresh), "slices of the same position (later echoes, times or exports)")
+    _left_out(flags, np.sum(~fresh), "slices of the same position (later times or exports)")
     return [one for one, new in zip(placed, fresh, strict=True) if new], positions[fresh]
 
 
@@ -201,28 +225,13 @@ def _left_out(flags, count, what):
         flags.append(f"{count} {what} left out")
 
 
-def _read(path, read):
-    try:
-        return read(path)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[-120:]
-        raise UserError(f"{path}: damaged DICOM file ({reason}); restore it from its source") from None
+def has_dicom_below(folder):
+    """Whether subfolders hold DICOM files, as below a DICOMDIR.
 
+    Args:
+        folder: Path.
 
-def _pixels(path):
-    """`(columns, rows)`, rescaled."""
-    import SimpleITK
-
-    array = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path), imageIO="GDCMImageIO"))
-    if array.ndim > 3:
-        raise UserError(f"{path}: a colour picture, not an MR or CT slice")
-    return np.asarray(array[0] if array.ndim > 2 else array).T
-
-
-def _numbers(header, key, count):
-    """Numbers of a tag; None where it is missing or says something else."""
-    try:
-        found = np.array([float(one) for one in header.get(key, "").split("\\")])
-    except ValueError:
-        return None
-    return found if len(found) == count and np.all(np.isfinite(found)) else None
+    Returns:
+        Bool.
+    """
+    return any(is_dicom(Path(top) / name) for top, _, names in os.walk(folder) for name in names[:20])

@@ -5,11 +5,11 @@ import os
 from pathlib import Path
 
 from app.data.content import known_suffix
-from app.data.dicom import is_dicom, read_dicom_folder
+from app.data.dicom import is_dicom, named_part, read_dicom_folder
 from app.data.orthogonal import on_orthogonal_grid
 from app.data.volumes import read_volume
 from app.errors import UserError
-from app.files import as_stored, is_litter
+from app.files import is_litter
 from app.notes import note
 
 LONGEST_NAME = 180  # bytes: file systems take 255, and results add to the name
@@ -50,13 +50,16 @@ def find_volumes(inputs, task, nan="refuse"):
     if not inputs:
         raise UserError(f"{task} predict: --input is missing; give files, folders or DICOM series")
     found, problems = [], []
-    for given in map(as_stored, inputs):
+    for given, part in map(named_part, inputs):
+        given = given.parent if given.name.upper() == "DICOMDIR" else given
         if given.is_dir():
             for folder in _folders(given):
-                _add_folder(folder, found, problems, nan)
+                _add_folder(folder, found, problems, nan, part)
         elif given.is_file():
             if is_dicom(given):
-                problems.append(f"{given}: one file of a DICOM series; give its folder")
+                series, refused = read_dicom_folder(given, part)
+                found += [Input(given.stem, given, one) for one in series]
+                problems += [f"{given}: one file of a DICOM series; give its folder"] if not series else refused
             else:
                 found.append(Input(_stem(given), given, nan=nan))
         else:
@@ -97,7 +100,7 @@ def _short(name, path):
     return short
 
 
-def _add_folder(folder, found, problems, nan):
+def _add_folder(folder, found, problems, nan, part):
     paths = [path for path in sorted(folder.iterdir()) if not is_litter(path)]
     problems += [
         f"{path}: a link to a file that is not there; fetch it (git annex get, git lfs pull), or remove the link"
@@ -107,7 +110,7 @@ def _add_folder(folder, found, problems, nan):
     files = [path for path in paths if path.is_file()]
     found += [Input(_stem(path), path, nan=nan) for path in files if known_suffix(path)]
     if any(is_dicom(path) for path in files):
-        series, refused = read_dicom_folder(folder)
+        series, refused = read_dicom_folder(folder, part)
         problems += refused
         for index, one in enumerate(series):
             name = folder.resolve().name

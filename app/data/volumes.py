@@ -14,7 +14,7 @@ from app.data.nrrd import nrrd_stored
 from app.data.orthogonal import on_orthogonal_grid
 from app.data.stored import plain, read_voxels
 from app.errors import UserError, list_problems
-from app.files import as_stored, whole_file
+from app.files import whole_file
 from app.notes import note
 
 ROUNDING = 0.01  # how far a label may lie from a whole number
@@ -52,7 +52,8 @@ def read_volume(path, nan="refuse", nearest=False):
 
     Args:
         path: NIfTI (.nii, .nii.gz, .hdr with .img), MGZ (.mgz, .mgh), MetaImage (.mha, .mhd), NRRD (.nrrd, .nhdr), a
-            folder with one DICOM series, or npz (array `vol`, and `affine` if there is one).
+            DICOM series (its folder, one file of many frames; `FOLDER#2` is the second of its parts), or npz (array
+            `vol`, and `affine` if there is one).
         nan: "zero" reads NaN as 0 and says so; "refuse" leaves them for `not_finite` to refuse.
         nearest: Whether its values are labels, for a grid that must be resampled.
 
@@ -63,8 +64,13 @@ def read_volume(path, nan="refuse", nearest=False):
     Raises:
         UserError: If the file is missing, damaged, of another kind, or does not say where its voxels are.
     """
-    path = as_stored(path)
-    volume = _read_series(path) if path.is_dir() else _read_file(path)
+    from app.data.dicom import is_dicom, named_part
+
+    path, part = named_part(path)
+    if path.is_dir() or (path.is_file() and is_dicom(path) and known_suffix(path) is None):
+        volume = _read_series(path, part)
+    else:
+        volume = _read_file(path)
     if not usable(volume.affine):
         raise UserError(
             f"{path}: its header does not say where its voxels are (the affine is not finite, or flat); correct it"
@@ -165,28 +171,6 @@ def check_three_axes(volume):
         raise UserError("the affine is singular: the file does not say how the volume lies; correct its header")
 
 
-def read_itk(path):
-    """Read a file by SimpleITK, its LPS frame turned to RAS.
-
-    Args:
-        path: MetaImage, NRRD or multi-frame DICOM.
-
-    Returns:
-        `Volume`.
-    """
-    import SimpleITK
-
-    image = SimpleITK.ReadImage(str(path))
-    if image.GetNumberOfComponentsPerPixel() > 1:
-        raise UserError(f"{path}: {image.GetNumberOfComponentsPerPixel()} values a voxel; expected one")
-    rank = image.GetDimension()
-    affine = np.eye(4)
-    direction = np.array(image.GetDirection()).reshape(rank, rank) * np.array(image.GetSpacing())
-    size = min(rank, 3)
-    affine[:size, :size], affine[:size, 3] = direction[:size, :size], np.array(image.GetOrigin())[:size]
-    return Volume(SimpleITK.GetArrayFromImage(image).T, np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine)
-
-
 def _write_itk(path, volume):
     import SimpleITK
 
@@ -225,13 +209,18 @@ HEADERS = {
 }
 
 
-def _read_series(folder):
-    from app.data.dicom import read_dicom_folder
+def _read_series(folder, part):
+    from app.data.dicom import has_dicom_below, read_dicom_folder
 
-    series, refused = read_dicom_folder(folder)
+    series, refused = read_dicom_folder(folder, part)
     if len(series) != 1:
         found = f"{len(series)} series" if series else (refused[0] if refused else "no DICOM file")
-        raise UserError(f"{folder}: a folder must hold one DICOM series; found {found}")
+        below = "; its subfolders hold some, name one" if found == "no DICOM file" and has_dicom_below(folder) else ""
+        raise UserError(f"{folder}: a folder must hold one DICOM series; found {found}{below}")
+    for line in refused:
+        note(line)
+    for flag in series[0].flags:
+        note(f"{folder}: {flag}")
     return series[0].volume()
 
 
