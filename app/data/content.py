@@ -153,4 +153,4 @@ def _by_bytes(head):
         return "meta"
     if b"/annex/objects/" in head[:300]:
         return "annex"
-    return "text" if re.fullmatch(rb"[\t\r\n\x20-\x7e\x80-\xff]+", head) else ""
+    return "text" if re.fullmatch(rb"[\t\r\n\x20-\x7e]+", head) else ""

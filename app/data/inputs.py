@@ -1,5 +1,6 @@
 """What a user hands to `predict`: files, folders of them, folders of DICOM series."""
 
+import os
 from pathlib import Path
 
 from app.data.content import known_suffix
@@ -45,11 +46,11 @@ def find_volumes(inputs, task, nan="refuse"):
         raise UserError(f"{task} predict: --input is missing; give files, folders or DICOM series")
     found, problems = [], []
     for given in map(Path, inputs):
-        if given.is_dir():
+        if os.path.isdir(given):
             for folder in [given, *sorted(path for path in given.rglob("*") if path.is_dir())]:
                 if not any(map(is_litter, folder.relative_to(given).parts)):
                     _add_folder(folder, found, problems, nan)
-        elif given.is_file():
+        elif os.path.isfile(given):
             if is_dicom(given):
                 problems.append(f"{given}: one file of a DICOM series; give its folder")
             else:

@@ -11,7 +11,7 @@ from app.errors import UserError
 from app.notes import note
 
 VECTOR_AXIS = 4  # dim[5]
-LONGEST_EXTENSION = 2**26
+LONGEST_EXTENSION = 2**24
 MGH_VOXELS = 284
 
 
@@ -108,10 +108,9 @@ def _read_extensions(header, path, packed, kind, begins):
     from nibabel.volumeutils import native_code
 
     start = kind.sizeof_hdr + 4
-    block = first_bytes(path, packed, min(begins, start + LONGEST_EXTENSION))[start - 4 :]
-    if not block[0]:
+    if not first_bytes(path, packed, start)[-4]:
         return
-    block, place = block[4:], 0
+    block, place = first_bytes(path, packed, min(begins, start + LONGEST_EXTENSION))[start:], 0
     while len(block) - place >= 16:
         size = int(np.frombuffer(block, header.endianness + "i4", 1, place)[0])
         if size < 16 or size % 16 or size > len(block) - place:

@@ -321,7 +321,7 @@ class _Zlib(io.RawIOBase):
         while not data and not self.unpack.eof:
             packed = self.unpack.unconsumed_tail or self.file.read(2**16)
             if not packed:
-                break
+                raise EOFError("compressed data end early")
             data = self.unpack.decompress(packed, len(buffer))
         buffer[: len(data)] = data
         return len(data)

@@ -1,6 +1,7 @@
 """Image files in memory: an array, and the affine that places it in the scanner."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,7 @@ def read_volume(path, nan="refuse"):
         UserError: If the file is missing, damaged, of another kind, or does not say where its voxels are.
     """
     path = Path(path)
-    volume = _read_series(path) if path.is_dir() else _read_file(path)
+    volume = _read_series(path) if os.path.isdir(path) else _read_file(path)
     if not usable(volume.affine):
         raise UserError(
             f"{path}: its header does not say where its voxels are (the affine is not finite, or flat); correct it"
@@ -202,7 +203,8 @@ def _read_file(path):
     try:
         if content == "npz":
             return Volume(*read_npz(path))
-        stored = HEADERS[content](path, packed)
+        with np.errstate(all="ignore"):  # places that are not finite are refused
+            stored = HEADERS[content](path, packed)
         return Volume(read_voxels(stored), stored.affine, stored.header)
     except UserError:
         raise
