@@ -1,6 +1,7 @@
 """Headers of NIfTI files, single and in pairs, and of MGH files, checked before their voxels are read."""
 
 import io
+import logging
 import math
 
 import numpy as np
@@ -61,9 +62,18 @@ def nifti_stored(path, packed, pair=False):
         _read_extensions(header, path, packed, kind, begins)
     header["vox_offset"] = 0  # of what is written, nibabel finds it
     header["magic"] = kind.single_magic
-    header.check_fix()
+    header.check_fix(logger=_notes_of(path))
     affine = nifti_affine(header, shape[:3], path)
     return Stored(path, data, shape, dtype, affine, packed=packed, skip=begins, header=header, scaling=scaling)
+
+
+def _notes_of(path):
+    """A log that says what nibabel corrects in a header."""
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: note(f"{path}: {record.getMessage()}")
+    log = logging.Logger(__name__)
+    log.addHandler(handler)
+    return log
 
 
 def _nifti_type(header, path):

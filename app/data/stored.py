@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from app.errors import UserError
+from app.errors import UserError, printable
 from app.memory import free_bytes
 from app.notes import note
 
@@ -92,16 +92,16 @@ def beside(path, name):
         UserError: If it names several files, one elsewhere, none, or itself.
     """
     remedy = "put the data file beside the header, and its plain name into it"
-    words = name.split()
+    words, shown = name.split(), printable(name)[:60]
     if words[:1] == ["LIST"] or ("%" in name and len(words) > 1):
-        raise UserError(f"{path}: its voxels are spread over several files ({name[:60]}); save it as one file")
+        raise UserError(f"{path}: its voxels are spread over several files ({shown}); save it as one file")
     if not name or name in (".", "..") or "/" in name or "\0" in name:
-        raise UserError(f"{path}: its voxels are said to be elsewhere ({name[:100]}); {remedy}")
+        raise UserError(f"{path}: its voxels are said to be elsewhere ({shown}); {remedy}")
     data = Path(path).parent / name
     if data.is_symlink() and data.resolve().parent != data.parent.resolve():
-        raise UserError(f"{path}: its data file {name[:100]} is a link to elsewhere; {remedy}")
+        raise UserError(f"{path}: its data file {shown} is a link to elsewhere; {remedy}")
     if not os.path.isfile(data):
-        raise UserError(f"{path}: its data file {name[:100]} is not there, or no regular file; {remedy}")
+        raise UserError(f"{path}: its data file {shown} is not there, or no regular file; {remedy}")
     if os.path.samefile(data, path):
         raise UserError(f"{path}: names itself as its data file; correct the header")
     return data
