@@ -224,10 +224,7 @@ def one_value(count, path):
         UserError: If there are more.
     """
     if count > 1:
-        raise UserError(
-            f"{path}: {count} values a voxel (a displacement field, or a colour or layered image); give an image "
-            "with one, such as one layer or component of it"
-        )
+        raise UserError(f"{path}: {count} values a voxel (vectors, colour or layers); save one of them as an image")
 
 
 def check_claim(path, shape, dtype, held, packed, skip=0):

@@ -349,6 +349,55 @@ def test_files_that_itk_writes(tmp_path, name, compress):
     np.testing.assert_allclose(volume.affine, affine, atol=1e-5)
 
 
+PLAIN = {"space": None, "space_directions": None, "space_origin": None}
+AS_ITK = {
+    "half.mha": meta(BinaryDataByteOrderMSB=None, ElementByteOrderMSB="False"),
+    "size.mha": meta(ElementSpacing=None, ElementSize="1 2 3"),
+    "turned.mha": meta(TransformMatrix="0.36 0.48 -0.8 -0.8 0.6 0 0.48 0.64 0.6"),
+    "long.mha": meta(ARRAY.astype("int32"), ElementType="MET_LONG"),
+    "windows.mha": meta().replace(b"\n", b"\r\n", 10),
+    "plane.mha": meta(
+        ARRAY[:, :, 0], NDims=2, DimSize="3 4", TransformMatrix="0 1 1 0", Offset="5 6", ElementSpacing="2 3"
+    ),
+    "other.mha": meta(AnatomicalOrientation="RAI", CenterOfRotation="1 2 3", TransformMatrix="1 0 0 0 1 0 0 0 1"),
+    "plain.nrrd": nrrd(**PLAIN, spacings="1 2 3"),
+    "corner.nrrd": nrrd(**PLAIN, spacings="1 2 3", axis_mins="5 6 7", centers="cell cell cell"),
+    "node.nrrd": nrrd(**PLAIN, spacings="1 2 3", axis_mins="5 6 7", centers="node node node"),
+    "mins.nrrd": nrrd(**PLAIN, spacings="1 2 3", axis_mins="5 6 7"),
+    "scanner.nrrd": nrrd(space="scanner-xyz"),
+    "skips.nrrd": nrrd(line_skip=1, byte_skip=2, data=b"hello\nxx" + ARRAY.tobytes("F")),
+    "packed.nrrd": nrrd(encoding="gzip", byte_skip=2, data=packed(b"xx" + ARRAY.tobytes("F"))),
+    "windows.nrrd": nrrd().replace(b"\n", b"\r\n", 10),
+    "comments.nrrd": nrrd().replace(b"type:", b"# a comment\nkey:=value\ntype:"),
+}
+
+
+@pytest.mark.parametrize("name", AS_ITK)
+def test_headers_are_read_as_itk_reads_them(tmp_path, name):
+    """Two readers of one header are one too many, unless they agree."""
+    path = put(tmp_path, name, AS_ITK[name])
+    volume, image = read_volume(path), SimpleITK.ReadImage(str(path))
+    np.testing.assert_array_equal(volume.array, SimpleITK.GetArrayFromImage(image).T)
+    for index in [(0, 0, 0), (2, 0, 0), (0, 3, 0), (0, 0, 4), (2, 3, 4)]:
+        index = index[: volume.array.ndim]
+        lps = np.zeros(3)
+        lps[: len(index)] = image.TransformIndexToPhysicalPoint(index)
+        ours = volume.affine[:3, : len(index)] @ index + volume.affine[:3, 3]
+        np.testing.assert_allclose(ours, lps * [-1, -1, 1], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["end.mhd", "end.nhdr"])
+def test_voxels_at_the_end_of_a_file(tmp_path, name):
+    """Some headers are set beside another program's file, whose own header is as long as it likes."""
+    content = {
+        "end.mhd": meta(ElementDataFile="a.raw", HeaderSize=-1),
+        "end.nhdr": nrrd(data_file="a.raw", byte_skip=-1),
+    }[name]
+    put(tmp_path, "a.raw", b"a header" + ARRAY.tobytes("F"))
+    np.testing.assert_array_equal(read_volume(put(tmp_path, name, content)).array, ARRAY)
+    np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(tmp_path / name))).T, ARRAY)
+
+
 @pytest.mark.parametrize("space", ["right-anterior-superior", "RAS", "left-anterior-superior", "LAS", "LPS"])
 def test_spaces_of_nrrd(tmp_path, space):
     """Left and right are swapped in one of two spaces."""
