@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from app.data.geometry import nifti_affine
-from app.data.stored import Stored, beside, check_claim, check_type, first_bytes, one_value, regular_size
+from app.data.header_fields import beside, check_type, one_value
+from app.data.stored import Stored, check_claim, first_bytes, regular_size
 from app.errors import UserError
 from app.notes import note
 

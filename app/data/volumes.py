@@ -8,11 +8,12 @@ import numpy as np
 
 from app.data.content import content_to_read, known_suffix
 from app.data.geometry import on_one_grid, set_nifti_affine, usable
+from app.data.header_fields import plain
 from app.data.metaimage import meta_stored
 from app.data.nifti import mgh_stored, nifti_pair_stored, nifti_stored
 from app.data.npz import read_npz
 from app.data.nrrd import nrrd_stored
-from app.data.stored import plain, read_voxels
+from app.data.stored import read_voxels
 from app.errors import UserError, list_problems
 from app.files import whole_file
 from app.notes import note
