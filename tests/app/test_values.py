@@ -297,10 +297,32 @@ def test_something_else_is_called_by_its_name(tmp_path, kind, content, words, su
     refused(path, words)
 
 
-@pytest.mark.parametrize("name", ["a.img", "a.IMG", "a.dcm", "a", "a.gz", "a.raw", "a.nii.bz2"])
-def test_names_of_no_image(tmp_path, name):
-    """Neither by name nor by content is it known what to do."""
-    refused(put(tmp_path, name, nifti()), "give the .hdr" if name.lower().endswith(".img") else "unknown image format")
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.img", ARRAY.tobytes(), "give the .hdr beside it"),
+        ("A.IMG", ARRAY.tobytes(), "give the .hdr beside it"),
+        ("a.dcm", bytes(128) + b"DICM", "one file of a DICOM series; give its folder"),
+        ("a", packed(nifti()), "by its content NIfTI: name it so, .nii.gz"),
+        ("a.gz", packed(nifti()), "by its content NIfTI: name it so, .nii.gz"),
+        ("a.nii.1", nrrd(), "by its content NRRD: name it so, .nrrd"),
+        ("a.nii.bz2", b"BZh91AY", "compressed by another program than gzip"),
+        ("a.png", b"\x89PNG\r\n", "a picture or a document"),
+        ("a.raw", bytes(range(256)), "expected .nii.gz, .nii,"),
+        ("a.mnc", b"\x89HDF\r\n\x1a\n", "HDF5 or MINC"),
+    ],
+)
+def test_names_of_no_image(tmp_path, name, content, words):
+    """What it is may be seen all the same, and what to do."""
+    refused(put(tmp_path, name, content), f"unknown image format; {words}")
+
+
+def test_larger_images_of_every_packing(tmp_path, rng):
+    """Streams are longer than one buffer; noise is longer packed than plain."""
+    large = rng.integers(0, 2**15, (70, 90, 60)).astype("int16")
+    for name in ("a.nii.gz", "a.mgz", "a.mha", "a.nrrd", "a.npz", "a.nii"):
+        write_volume(tmp_path / name, Volume(large, AFFINE))
+        np.testing.assert_array_equal(read_volume(tmp_path / name).array, large)
 
 
 def test_pairs_of_nifti(tmp_path, capsys):
