@@ -1,6 +1,5 @@
 """Headers of NIfTI files, single and in pairs, and of MGH files, checked before their voxels are read."""
 
-import io
 import logging
 import math
 
@@ -115,20 +114,21 @@ def _scaling(header, path):
 
 
 def _read_extensions(header, path, packed, kind, begins):
-    """Put into the header what stands between it and the voxels, if it is sound."""
-    from nibabel.volumeutils import native_code
+    """Put what stands between the header and the voxels into it, if it is sound, its content not looked at."""
+    from nibabel.nifti1 import Nifti1Extension
 
     start = kind.sizeof_hdr + 4
     if not first_bytes(path, packed, start)[-4]:
         return
-    block, place = first_bytes(path, packed, min(begins, start + LONGEST_EXTENSION))[start:], 0
+    block, place, found = first_bytes(path, packed, min(begins, start + LONGEST_EXTENSION))[start:], 0, []
     while len(block) - place >= 16:
-        size = int(np.frombuffer(block, header.endianness + "i4", 1, place)[0])
+        size, code = (int(one) for one in np.frombuffer(block, header.endianness + "i4", 2, place))
         if size < 16 or size % 16 or size > len(block) - place:
             note(f"{path}: an extension of its header is damaged; extensions are left out")
             return
+        found.append(Nifti1Extension(code, block[place + 8 : place + size].rstrip(b"\0")))
         place += size
-    header.extensions = kind.exts_klass.from_fileobj(io.BytesIO(block), place, header.endianness != native_code)
+    header.extensions.extend(found)
 
 
 def mgh_stored(path, packed):
