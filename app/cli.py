@@ -116,7 +116,10 @@ def _add_template(task):
     )
     _add_files(task)
     task.add_argument(
-        "--points", type=_path, metavar="FILE", help="CSV x,y,z,inside[,label] (RAS mm, inside 1 or 0) a mask must obey"
+        "--points",
+        type=_path,
+        metavar="FILE",
+        help="points a mask must obey: CSV x,y,z,inside[,label] (RAS mm, inside 1 or 0), or 3D Slicer's",
     )
 
 

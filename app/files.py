@@ -60,7 +60,7 @@ def _listed(folder):
 def whole_file(path):
     """A temporary path beside `path`, moved onto it when the block ends without error.
 
-    The suffixes stay, since writers choose the format by them. The content is on the disk
+    The suffixes stay, in lower case, since writers choose the format by them. The content is on the disk
     before the name appears: a kill or a full disk at any moment leaves the old file or the
     new one.
 
@@ -72,7 +72,7 @@ def whole_file(path):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".part-", suffix="".join(path.suffixes[-2:]), dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=".part-", suffix="".join(path.suffixes[-2:]).lower(), dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:

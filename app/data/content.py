@@ -1,5 +1,6 @@
 """What a file is, by its first bytes: names lie, by accident or not."""
 
+import os
 import re
 import zlib
 
@@ -93,13 +94,9 @@ def content_to_read(path):
     """
     suffix = known_suffix(path)
     if suffix is None:
-        hint = "give the .hdr beside it" if path.name.lower().endswith(".img") else f"expected {', '.join(FORMATS)}"
-        raise UserError(f"{path}: unknown image format; {hint}, or a DICOM folder")
+        raise UserError(f"{path}: unknown image format; {_hint(path)}")
     regular_size(path)
-    try:
-        content, packed = _content(path)
-    except PermissionError:
-        raise UserError(f"{path}: may not be opened; correct its permissions") from None
+    content, packed = _content(path)
     expected = FORMATS[suffix]
     if (content, expected) == ("zip", "npz"):
         return expected, packed
@@ -114,9 +111,25 @@ def content_to_read(path):
     return content, packed
 
 
+def _hint(path):
+    """What to do with a file whose name is no image's."""
+    content, _ = _content(path) if os.path.isfile(path) else ("", False)
+    if path.name.lower().endswith(".img"):
+        return "give the .hdr beside it"
+    if content in REMEDIES:
+        return REMEDIES[content]
+    named = [suffix for suffix, one in FORMATS.items() if one == content and content != "mgh"]
+    if named:
+        return f"by its content {NAMES[content]}: name it so, {named[0]}"
+    return f"expected {', '.join(FORMATS)}, or a DICOM folder"
+
+
 def _content(path):
-    with open(path, "rb") as file:
-        head = file.read(2**16)
+    try:
+        with open(path, "rb") as file:
+            head = file.read(2**16)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be opened ({error.strerror}); correct its permissions") from None
     packed = head.startswith(GZIP)
     if packed:
         try:
@@ -153,4 +166,4 @@ def _by_bytes(head):
         return "meta"
     if b"/annex/objects/" in head[:300]:
         return "annex"
-    return "text" if re.fullmatch(rb"[\t\r\n\x20-\x7e\x80-\xff]+", head) else ""
+    return "text" if re.fullmatch(rb"[\t\r\n\x20-\x7e]+", head) else ""

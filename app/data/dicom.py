@@ -70,7 +70,7 @@ def named_part(path):
     """
     path = as_stored(path)
     asked = re.fullmatch(r"(.+)#(\d+)", str(path))
-    if asked is None or path.exists():
+    if asked is None or os.path.exists(path):
         return path, None
     return as_stored(asked[1]), int(asked[2])
 

@@ -52,7 +52,7 @@ def affine_of_axes(axes, origin, to_ras=(-1.0, -1.0, 1.0)):
     affine[:size, :size] = np.asarray(axes, float)[:size, :size].T
     affine[:size, 3] = np.asarray(origin, float)[:size]
     affine[:3] *= np.asarray(to_ras)[:, None]
-    return affine
+    return affine + 0.0  # no -0
 
 
 def usable(affine):

@@ -52,10 +52,10 @@ def find_volumes(inputs, task, nan="refuse"):
     found, problems = [], []
     for given, part in map(named_part, inputs):
         given = given.parent if given.name.upper() == "DICOMDIR" else given
-        if given.is_dir():
+        if os.path.isdir(given):
             for folder in _folders(given):
                 _add_folder(folder, found, problems, nan, part)
-        elif given.is_file():
+        elif os.path.isfile(given):
             if is_dicom(given):
                 series, refused = read_dicom_folder(given, part)
                 found += [Input(given.stem, given, one) for one in series]

@@ -6,16 +6,8 @@ ITK's own reader follows whatever path such a header names, and some headers mak
 import numpy as np
 
 from app.data.geometry import affine_of_axes
-from app.data.stored import (
-    Stored,
-    beside,
-    check_claim,
-    not_packed,
-    one_value,
-    real_numbers,
-    regular_size,
-    whole_numbers,
-)
+from app.data.header_fields import beside, not_packed, one_value, real_numbers, whole_numbers
+from app.data.stored import Stored, check_claim, regular_size
 from app.errors import UserError
 from app.notes import note
 

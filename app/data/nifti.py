@@ -1,17 +1,18 @@
 """Headers of NIfTI files, single and in pairs, and of MGH files, checked before their voxels are read."""
 
-import io
+import logging
 import math
 
 import numpy as np
 
 from app.data.geometry import nifti_affine
-from app.data.stored import Stored, beside, check_claim, check_type, first_bytes, one_value, regular_size
+from app.data.header_fields import beside, check_type, one_value
+from app.data.stored import Stored, check_claim, first_bytes, regular_size
 from app.errors import UserError
 from app.notes import note
 
 VECTOR_AXIS = 4  # dim[5]
-LONGEST_EXTENSION = 2**26
+LONGEST_EXTENSION = 2**24
 MGH_VOXELS = 284
 
 
@@ -61,9 +62,18 @@ def nifti_stored(path, packed, pair=False):
         _read_extensions(header, path, packed, kind, begins)
     header["vox_offset"] = 0  # of what is written, nibabel finds it
     header["magic"] = kind.single_magic
-    header.check_fix()
+    header.check_fix(logger=_notes_of(path))
     affine = nifti_affine(header, shape[:3], path)
     return Stored(path, data, shape, dtype, affine, packed=packed, skip=begins, header=header, scaling=scaling)
+
+
+def _notes_of(path):
+    """A log that says what nibabel corrects in a header."""
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: note(f"{path}: {record.getMessage()}")
+    log = logging.Logger(__name__)
+    log.addHandler(handler)
+    return log
 
 
 def _nifti_type(header, path):
@@ -104,21 +114,21 @@ def _scaling(header, path):
 
 
 def _read_extensions(header, path, packed, kind, begins):
-    """Put into the header what stands between it and the voxels, if it is sound."""
-    from nibabel.volumeutils import native_code
+    """Put what stands between the header and the voxels into it, if it is sound, its content not looked at."""
+    from nibabel.nifti1 import Nifti1Extension
 
     start = kind.sizeof_hdr + 4
-    block = first_bytes(path, packed, min(begins, start + LONGEST_EXTENSION))[start - 4 :]
-    if not block[0]:
+    if not first_bytes(path, packed, start)[-4]:
         return
-    block, place = block[4:], 0
+    block, place, found = first_bytes(path, packed, min(begins, start + LONGEST_EXTENSION))[start:], 0, []
     while len(block) - place >= 16:
-        size = int(np.frombuffer(block, header.endianness + "i4", 1, place)[0])
+        size, code = (int(one) for one in np.frombuffer(block, header.endianness + "i4", 2, place))
         if size < 16 or size % 16 or size > len(block) - place:
             note(f"{path}: an extension of its header is damaged; extensions are left out")
             return
+        found.append(Nifti1Extension(code, block[place + 8 : place + size].rstrip(b"\0")))
         place += size
-    header.extensions = kind.exts_klass.from_fileobj(io.BytesIO(block), place, header.endianness != native_code)
+    header.extensions.extend(found)
 
 
 def mgh_stored(path, packed):

@@ -4,7 +4,8 @@ import zipfile
 
 import numpy as np
 
-from app.data.stored import check_claim, check_type
+from app.data.header_fields import check_type
+from app.data.stored import check_claim
 from app.errors import UserError
 
 VOXELS, AFFINE = "vol.npy", "affine.npy"

@@ -8,16 +8,8 @@ import re
 import numpy as np
 
 from app.data.geometry import affine_of_axes
-from app.data.stored import (
-    Stored,
-    beside,
-    check_claim,
-    not_packed,
-    one_value,
-    real_numbers,
-    regular_size,
-    whole_numbers,
-)
+from app.data.header_fields import beside, not_packed, one_value, real_numbers, whole_numbers
+from app.data.stored import Stored, check_claim, regular_size
 from app.errors import UserError
 from app.notes import note
 
@@ -164,7 +156,7 @@ def _affine(fields, path, spatial):
             fields.get("spacings", " ".join("1" * len(spatial))).split(), path, "spacings", len(spatial)
         )
         steps = [1.0 if np.isnan(one) else one for one, own in zip(spacings, spatial, strict=True) if own]
-        return affine_of_axes(np.diag(steps), np.zeros(rank))
+        return affine_of_axes(np.diag(steps), _corner(fields, path, spatial, steps))
     if space not in TO_RAS:
         note(f"{path}: its space is {space[:40] or 'not named'}; taken to be left, posterior, superior, as by ITK")
     axes = [
@@ -179,6 +171,18 @@ def _affine(fields, path, spatial):
     if scale != 1.0:
         note(f"{path}: lengths are not in millimetres by its space units; turned to millimetres")
     return affine_of_axes(np.array(axes) * scale, np.array(origin) * scale, TO_RAS.get(space, (-1, -1, 1)))
+
+
+def _corner(fields, path, spatial, steps):
+    """Where the first voxel is by `axis mins`, the edge of its cell unless `centers` says node."""
+    if "axismins" not in fields:
+        return np.zeros(len(steps))
+    mins = _numbers(fields["axismins"].split(), path, "axis mins", len(spatial))
+    kinds = fields.get("centers", fields.get("centerings", "")).lower().split() or [""] * len(spatial)
+    if len(kinds) != len(spatial):
+        raise UserError(f"{path}: centers are not {len(spatial)} as the axes; correct the header")
+    own = [(least, kind) for least, kind, here in zip(mins, kinds, spatial, strict=True) if here]
+    return [least + (0 if kind == "node" else step / 2) for (least, kind), step in zip(own, steps, strict=True)]
 
 
 def _numbers(words, path, field, count):

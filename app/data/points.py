@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from app.data.cohort import numbered_rows
+from app.data.slicer_points import fcsv_rows, markups_rows
 from app.data.volumes import check_three_axes
 from app.errors import UserError, list_problems
 
@@ -30,7 +31,8 @@ def read_points(path, labels):
     """Read a user's points.
 
     Args:
-        path: CSV of `x, y, z, inside[, label]`: RAS millimetres, 1 or 0.
+        path: CSV of `x, y, z, inside[, label]`: RAS millimetres, 1 or 0; or points of 3D Slicer (`.mrk.json`,
+            `.fcsv`), in the system of coordinates that the file names: see `app.data.slicer_points`.
         labels: Labels of the structures; the column may be left out if there is one.
 
     Returns:
@@ -39,12 +41,11 @@ def read_points(path, labels):
     Raises:
         UserError: If the file is missing or empty, or a line is wrong.
     """
-    rows = numbered_rows(path, ("x", "y", "z", "inside"))
+    rows = _rows(path)
     if not rows:
         raise UserError(f"{path}: no points; add a line 'x,y,z,inside' a point")
     problems, places, inside, structures, names = [], [], [], [], []
-    for number, row in rows:
-        name = f"{path}, line {number}"
+    for name, row in rows:
         names.append(name)
         try:
             place = [float(row[axis]) for axis in ("x", "y", "z")]
@@ -67,6 +68,16 @@ def read_points(path, labels):
         inside.append(row["inside"] == "1")
     list_problems(problems)
     return Points(np.array(places), np.array(inside), np.array(structures), tuple(names))
+
+
+def _rows(path):
+    """What each point is called in messages, and its columns as strings."""
+    suffix = str(path).lower()
+    if suffix.endswith(".fcsv"):
+        return fcsv_rows(path)
+    if suffix.endswith(".json"):
+        return markups_rows(path)
+    return [(f"{path}, line {number}", row) for number, row in numbered_rows(path, ("x", "y", "z", "inside"))]
 
 
 def check_points(points, volume, near_mm):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from app.data.volumes import Volume, write_volume
+from app.data.volumes import Volume, read_volume, write_volume
 from app.errors import UserError
 from app.files import whole_file
 from segmentation.template import Template
@@ -67,19 +67,17 @@ def read_template(path, size, spacing_mm):
     Raises:
         UserError: If the file is missing, no template, or on another grid.
     """
-    import nibabel
-
     path = Path(path)
     try:
-        image = nibabel.load(path)
+        image = read_volume(path)
         told = [json.loads(one.get_content()) for one in image.header.extensions if one.get_code() == COMMENT]
         told = next(one for one in told if one.get("kerasmorph") == "template")
-        content = np.asarray(image.dataobj, "float32")
+        content = np.asarray(image.array, "float32")
         members, labels = int(told["members"]), tuple(told["labels"])
         found, spacing = content.shape[0], float(image.affine[0, 0])
         distances = content.reshape(*content.shape[:3], members, len(labels)) / spacing
     except Exception as error:  # nibabel, json and zlib raise their own kinds
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        reason = " ".join(str(error).removeprefix(f"{path}: ").split())[:120] or type(error).__name__
         raise UserError(
             f"{path}: no template that can be read ({reason}); make one with 'python main.py template build', or give "
             "a mask as template.mask with template.kind=mask"

@@ -1,18 +1,20 @@
 """Image files in memory: an array, and the affine that places it in the scanner."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
 
 from app.data.content import content_to_read, known_suffix
 from app.data.geometry import on_one_grid, set_nifti_affine, usable
+from app.data.header_fields import plain
 from app.data.metaimage import meta_stored
 from app.data.nifti import mgh_stored, nifti_pair_stored, nifti_stored
 from app.data.npz import read_npz
 from app.data.nrrd import nrrd_stored
 from app.data.orthogonal import on_orthogonal_grid
-from app.data.stored import plain, read_voxels
+from app.data.stored import read_voxels
 from app.errors import UserError, list_problems
 from app.files import whole_file
 from app.notes import note
@@ -67,7 +69,7 @@ def read_volume(path, nan="refuse", nearest=False):
     from app.data.dicom import is_dicom, named_part
 
     path, part = named_part(path)
-    if path.is_dir() or (path.is_file() and is_dicom(path) and known_suffix(path) is None):
+    if os.path.isdir(path) or (os.path.isfile(path) and is_dicom(path) and known_suffix(path) is None):
         volume = _read_series(path, part)
     else:
         volume = _read_file(path)
@@ -189,7 +191,8 @@ def _read_file(path):
     try:
         if content == "npz":
             return Volume(*read_npz(path))
-        stored = HEADERS[content](path, packed)
+        with np.errstate(all="ignore"):  # places that are not finite are refused
+            stored = HEADERS[content](path, packed)
         return Volume(read_voxels(stored), stored.affine, stored.header)
     except UserError:
         raise
@@ -213,6 +216,8 @@ def _read_series(folder, part):
     from app.data.dicom import has_dicom_below, read_dicom_folder
 
     series, refused = read_dicom_folder(folder, part)
+    if not series and folder.is_file():
+        raise UserError(f"{folder}: one file of a DICOM series, or no image; give the folder of the series")
     if len(series) != 1:
         found = f"{len(series)} series" if series else (refused[0] if refused else "no DICOM file")
         below = "; its subfolders hold some, name one" if found == "no DICOM file" and has_dicom_below(folder) else ""

@@ -221,6 +221,18 @@ def test_cache_is_bounded(phantoms):
     assert cache._bytes <= cache.limit_bytes
 
 
+def test_batches_read_nan_as_the_config_says(tmp_path):
+    """The check passes with `nan: zero`, and the training reads NaN all the same."""
+    array = np.arange(64, dtype="float32").reshape(4, 4, 4)
+    array[0] = np.nan
+    write_volume(tmp_path / "a.nii", Volume(array, np.eye(4)))
+    cache = SubjectCache(CohortConfig(images=f"{tmp_path}/*.nii", nan="zero"), (4, 4, 4))
+    image = cache.image(read_cohort(CohortConfig(images=f"{tmp_path}/*.nii"))[0])
+    assert np.isfinite(image).all()
+    assert (image[0] == 0).all()
+    assert image.max() == 1
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.tuples(*[st.integers(1, 9)] * 3), st.tuples(*[st.integers(1, 9)] * 3))
 def test_fit_to_shape_is_centred(have, want):

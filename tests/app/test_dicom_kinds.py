@@ -73,6 +73,8 @@ def test_other_files_in_the_folder_are_no_slices(array, tmp_path):
     (tmp_path / "disk" / "S1" / "empty").write_bytes(b"")
     (tmp_path / "disk" / "DICOMDIR").write_bytes(bytes(128) + b"DICM" + bytes(50))
     check(tmp_path / "disk" / "S1", array)
+    with pytest.raises(UserError, match="one file of a DICOM series, or no image; give the folder"):
+        read_volume(tmp_path / "disk" / "S1" / "007")
     for given in (tmp_path / "disk", tmp_path / "disk" / "DICOMDIR"):
         (one,), problems = find_volumes([given], "fov")
         assert (one.name, problems) == ("S1", [])
