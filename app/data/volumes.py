@@ -218,8 +218,11 @@ def _read_series(folder, part):
     series, refused = read_dicom_folder(folder, part)
     if not series and folder.is_file():
         raise UserError(f"{folder}: one file of a DICOM series, or no image; give the folder of the series")
+    if not series and refused:
+        more = f" (and {len(refused) - 1} more such lines)" if len(refused) > 1 else ""
+        raise UserError(f"{folder}: no volume: {refused[0].removeprefix(f'{folder}: ')}{more}")
     if len(series) != 1:
-        found = f"{len(series)} series" if series else (refused[0] if refused else "no DICOM file")
+        found = f"{len(series)} series" if series else "no DICOM file"
         below = "; its subfolders hold some, name one" if found == "no DICOM file" and has_dicom_below(folder) else ""
         raise UserError(f"{folder}: a folder must hold one DICOM series; found {found}{below}")
     for line in refused:

@@ -1,5 +1,6 @@
 """DICOM files of any kind, written by pydicom for the tests."""
 
+import struct
 import warnings
 
 import numpy as np
@@ -95,3 +96,9 @@ def write_enhanced(path, array, order=None, each=lambda number: {}, kind=ENHANCE
         for number in order
     ]
     return write_dicom(path, array[order], kind, shared, groups, **elements)
+
+
+def without_preamble(path):
+    """As archives write it that strip the file meta information."""
+    data = path.read_bytes()
+    path.write_bytes(data[144 + struct.unpack("<I", data[140:144])[0] :])

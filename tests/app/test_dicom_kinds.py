@@ -1,6 +1,5 @@
 """DICOM of every kind that scanners and archives write: right, or refused in a line; never a part without a word."""
 
-import struct
 import subprocess
 
 import nibabel
@@ -25,6 +24,7 @@ from tests.app.dicom_files import (
     PET,
     US_VOLUME,
     group,
+    without_preamble,
     write_dicom,
     write_enhanced,
     write_slices,
@@ -47,12 +47,6 @@ def check(folder, array, affine=AFFINE, flags=(), part=None):
     np.testing.assert_allclose(volume.affine, affine, atol=1e-5)
     np.testing.assert_array_equal(volume.array, np.transpose(array, (2, 1, 0)))
     return volume
-
-
-def without_preamble(path):
-    """As archives write it that strip the file meta information."""
-    data = path.read_bytes()
-    path.write_bytes(data[144 + struct.unpack("<I", data[140:144])[0] :])
 
 
 @pytest.mark.parametrize("which", ["all", "every other", "first", "odd names"])
