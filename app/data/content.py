@@ -4,9 +4,9 @@ import os
 import re
 import zlib
 
-from app.data.stored import regular_size
 from app.errors import UserError
 from app.notes import note
+from app.strangers import regular_file
 
 HEAD = 1024
 GZIP = b"\x1f\x8b"
@@ -95,7 +95,7 @@ def content_to_read(path):
     suffix = known_suffix(path)
     if suffix is None:
         raise UserError(f"{path}: unknown image format; {_hint(path)}")
-    regular_size(path)
+    regular_file(path, "image file")
     content, packed = _content(path)
     expected = FORMATS[suffix]
     if (content, expected) == ("zip", "npz"):

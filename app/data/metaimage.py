@@ -7,9 +7,10 @@ import numpy as np
 
 from app.data.geometry import affine_of_axes
 from app.data.header_fields import beside, not_packed, one_value, real_numbers, whole_numbers
-from app.data.stored import Stored, check_claim, regular_size
+from app.data.stored import Stored, check_claim
 from app.errors import UserError
 from app.notes import note
+from app.strangers import regular_file
 
 LONGEST_HEADER = 2**20
 TYPES = {
@@ -56,7 +57,7 @@ def meta_stored(path, packed):
     if fields["ElementDataFile"].upper() != "LOCAL":
         data = beside(path, fields["ElementDataFile"])
         (begins,) = whole_numbers(fields.get("HeaderSize", "0").split(), path, "HeaderSize")
-    held = regular_size(data)
+    held = regular_file(data)
     if begins == -1 and not packed:  # the voxels are the end of the file
         check_claim(path, shape, dtype, held, packed)
         begins = held - int(np.prod(shape)) * dtype.itemsize

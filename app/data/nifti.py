@@ -7,9 +7,10 @@ import numpy as np
 
 from app.data.geometry import nifti_affine
 from app.data.header_fields import beside, check_type, one_value
-from app.data.stored import Stored, check_claim, first_bytes, regular_size
+from app.data.stored import Stored, check_claim, first_bytes
 from app.errors import UserError
 from app.notes import note
+from app.strangers import regular_file
 
 VECTOR_AXIS = 4  # dim[5]
 LONGEST_EXTENSION = 2**24
@@ -55,7 +56,7 @@ def nifti_stored(path, packed, pair=False):
         stem = path.name.removesuffix(".gz")
         data = beside(path, stem[: stem.rfind(".")] + (".IMG" if stem.endswith(".HDR") else ".img"))
         packed = False
-    check_claim(path, shape, dtype, regular_size(data), packed, begins)
+    check_claim(path, shape, dtype, regular_file(data), packed, begins)
     one_value(shape[VECTOR_AXIS] if len(shape) > VECTOR_AXIS else 1, path)
     scaling = _scaling(header, path)
     if not pair and begins > kind.sizeof_hdr + 4:
@@ -154,7 +155,7 @@ def mgh_stored(path, packed):
         raise UserError(f"{path}: voxels of an unknown type ({code}); restore the file, or save it as float")
     dtype = data_type_codes.numpy_dtype[code]
     shape = tuple(sizes if sizes[3] != 1 else sizes[:3])
-    check_claim(path, shape, dtype, regular_size(path), packed, MGH_VOXELS)
+    check_claim(path, shape, dtype, regular_file(path), packed, MGH_VOXELS)
     placed = bool(np.frombuffer(head, ">i2", 1, 28)[0])
     if not placed:
         note(

@@ -9,9 +9,10 @@ import numpy as np
 
 from app.data.geometry import affine_of_axes
 from app.data.header_fields import beside, not_packed, one_value, real_numbers, whole_numbers
-from app.data.stored import Stored, check_claim, regular_size
+from app.data.stored import Stored, check_claim
 from app.errors import UserError
 from app.notes import note
+from app.strangers import regular_file
 
 LONGEST_HEADER = 2**20
 TYPES = {
@@ -66,7 +67,7 @@ def nrrd_stored(path, packed):
         raise UserError(f"{path}: its voxels are encoded as {encoding[:20] or 'nothing'}; save it as raw or gzip")
     packed = encoding != "raw"
     data = path if fields.get("datafile") is None else beside(path, fields["datafile"])
-    held = regular_size(data)
+    held = regular_file(data)
     lines, skip = (
         whole_numbers([fields.get(name, "0")], path, name.replace("skip", " skip")) for name in ("lineskip", "byteskip")
     )

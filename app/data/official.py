@@ -1,8 +1,10 @@
 """Reading official VoxelMorph `.h5` files."""
 
-import json
-
+from app.data.hdf5 import datasets, read_finite
 from app.errors import UserError
+from app.strangers import check_sizes, check_widths, parse_json, regular_file
+
+MOST_SIZE = 2048
 
 
 def read_official(path):
@@ -21,17 +23,23 @@ def read_official(path):
     """
     import h5py
 
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f"{path}: no such file; give an official VoxelMorph .h5 file")
+    regular_file(path, "an official VoxelMorph .h5 file")
+    weights = {}
     try:
         with h5py.File(path, "r") as file:
             description = file.attrs.get("model_config")
-            group = file.get("model_weights", file)
-            weights = {name: _arrays(group[name]) for name in group if isinstance(group[name], h5py.Group)}
+            held = 0
+            for place, dataset in datasets(file, path).items():
+                layer, _, below = place.removeprefix("model_weights/").partition("/")
+                if below and not place.startswith("optimizer_weights/"):
+                    weight = below.split("/")[-1].split(":")[0]
+                    weights.setdefault(layer, {})[weight] = read_finite(dataset, path)
+                    held += weights[layer][weight].nbytes
     except OSError as error:
         reason = " ".join(str(error).split())[:120]
         raise UserError(f"{path}: not a readable HDF5 file ({reason}); download or copy it again") from None
-    weights = {name: arrays for name, arrays in weights.items() if arrays}
     if description is None:
         found = ", ".join(f"{name} {_shapes(arrays)}" for name, arrays in list(weights.items())[:4])
         raise UserError(
@@ -39,25 +47,24 @@ def read_official(path):
             f"redesign of 2020); found {len(weights)} layers with weights: {found or 'none'} ...; "
             "save it with model.save(...) in the package that trained it"
         )
-    try:
-        content = json.loads(description)
-        return content["class_name"], dict(content["config"]), weights
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: its model_config cannot be read ({error}); the file is damaged") from None
+    where = f"{path}: its model_config"
+    if not isinstance(description, str | bytes):
+        raise UserError(f"{where} is no text; the file is damaged")
+    content = parse_json(description.encode(errors="replace") if isinstance(description, str) else description, where)
+    name, config = content.get("class_name"), content.get("config")
+    if not isinstance(name, str) or not isinstance(config, dict):
+        raise UserError(f"{where} names no class with its arguments; found class {str(name)[:60]}; the file is damaged")
+    _check_shape(config, where)
+    check_sizes(config, where)
+    if weights:
+        check_widths(config, held, where)
+    return name, config, weights
 
 
-def _arrays(group):
-    """Weights anywhere below a layer's group, by the last part of their name."""
-    import h5py
-
-    found = {}
-
-    def visit(name, item):
-        if isinstance(item, h5py.Dataset):
-            found[name.split("/")[-1].split(":")[0]] = item[()]
-
-    group.visititems(visit)
-    return found
+def _check_shape(config, where):
+    shape = config.get("inshape", [])
+    if not isinstance(shape, list) or not all(isinstance(size, int) and 0 < size <= MOST_SIZE for size in shape):
+        raise UserError(f"{where}: inshape {str(shape)[:60]}: numbers of voxels from 1 to {MOST_SIZE} are expected")
 
 
 def _shapes(arrays):

@@ -7,9 +7,9 @@ may stand in its description, in this order or the other, "inside" too.
 import csv
 import json
 
-from app.data.stored import regular_size
 from app.errors import UserError
 from app.notes import note
+from app.strangers import regular_file
 
 MOST_BYTES = 2**20
 SIGNS = {"RAS": (1, 1, 1), "0": (1, 1, 1), "LPS": (-1, -1, 1), "1": (-1, -1, 1)}
@@ -79,7 +79,7 @@ def fcsv_rows(path):
 
 
 def _text(path):
-    if regular_size(path) > MOST_BYTES:
+    if regular_file(path, "file of points") > MOST_BYTES:
         raise UserError(f"{path}: larger than 1 MB; give a file of points")
     try:
         with open(path, encoding="utf-8-sig") as file:

@@ -8,7 +8,6 @@ import gzip
 import io
 import math
 import os
-import stat
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from app.errors import UserError
 from app.memory import free_bytes
 from app.notes import note
+from app.strangers import regular_file
 
 MOST_VOXELS = 2**31 - 1  # what networks can index
 MOST_RATIO = 1040  # deflate packs 1,032 bytes into one at the most
@@ -55,27 +55,6 @@ class Stored:
     header: object = None
     scaling: tuple | None = None
     after: Callable | None = None
-
-
-def regular_size(path):
-    """Size of a file that may be opened: a pipe would wait for ever, a device has no end.
-
-    Args:
-        path: File; links are followed.
-
-    Returns:
-        Bytes.
-
-    Raises:
-        UserError: If it is no file.
-    """
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):
-        raise UserError(f"{path}: no such image file; correct the path") from None
-    if not stat.S_ISREG(status.st_mode):
-        raise UserError(f"{path}: a pipe, device or folder where a file is expected; give a regular file")
-    return status.st_size
 
 
 def first_bytes(path, packed, count):
@@ -140,7 +119,7 @@ def read_voxels(stored):
         UserError: As `check_claim`; if the file ends early.
     """
     dtype = np.dtype(stored.dtype)
-    held = regular_size(stored.path) - stored.begins
+    held = regular_file(stored.path) - stored.begins
     check_claim(stored.name, stored.shape, dtype, held, stored.packed, stored.skip)
     array = np.empty(stored.shape, dtype, order="F")
     with open(stored.path, "rb") as file:

@@ -4,6 +4,7 @@ import numpy as np
 
 from app.data.geometry import set_nifti_affine
 from app.files import whole_file
+from app.finite import check_finite
 
 RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
 
@@ -18,10 +19,14 @@ def write_displacement(path, displacement, affine):
         path: `.nii` or `.nii.gz`.
         displacement: Array `(i, j[, k], rank)`, in voxels.
         affine: `(4, 4)` of the fixed image, voxel to RAS millimetres.
+
+    Raises:
+        UserError: If a number of it is not finite.
     """
     import nibabel
 
     rank = displacement.shape[-1]
+    check_finite(displacement, path)
     vectors = ((displacement @ np.asarray(affine)[:3, :rank].T) * RAS_TO_LPS).astype("float32")
     shape = (*displacement.shape[:-1], *[1] * (4 - rank), 3)
     header = nibabel.Nifti1Header()

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from app.errors import UserError
+from app.finite import check_finite
 
 CHECK = """
 import sys
@@ -254,7 +255,8 @@ def _check(endpoints, inputs, folder):
     worst = 0.0
     for name, (function, specs) in endpoints.items():
         for key, value in function(*(tf.constant(inputs[spec.name]) for spec in specs)).items():
-            worst = max(worst, float(np.abs(answers[f"{name}/{key}"] - np.asarray(value)).max()))
+            apart = np.abs(answers[f"{name}/{key}"] - check_finite(np.asarray(value), f"the network's {key}"))
+            worst = max(worst, float(check_finite(apart, f"the exported network's {key}").max()))
     if worst > 1e-3:
         raise RuntimeError(f"the exported model's answers differ by {worst} from the model's")
     return worst

@@ -5,6 +5,7 @@ import time
 import keras
 import numpy as np
 
+from app.finite import check_finite
 from app.progress import progress
 from app.reporting.overlap import dice_per_label, hd95_per_label
 from nets.ops import jacobian_determinant, sample
@@ -23,6 +24,9 @@ def register_pair(model, moving, fixed, hyper):
     Returns:
         Dict of arrays without the batch axis (`moved`, `displacement`, `velocity`), and
         `seconds`.
+
+    Raises:
+        UserError: If a number of them is not finite.
     """
     x = {"moving": moving[None], "fixed": fixed[None]}
     if len(hyper):
@@ -30,7 +34,8 @@ def register_pair(model, moving, fixed, hyper):
     started = time.perf_counter()
     outputs = model.predict_on_batch(x)
     seconds = time.perf_counter() - started
-    return {**{name: np.asarray(value)[0] for name, value in outputs.items()}, "seconds": seconds}
+    arrays = {name: check_finite(np.asarray(value)[0], f"the network's {name}") for name, value in outputs.items()}
+    return {**arrays, "seconds": seconds}
 
 
 def warp_labels(labels, displacement):

@@ -120,9 +120,9 @@ def _evaluate(config, folder, model_file, contract, values, data, summary, names
     from app.data.batches import SubjectCache
     from app.reporting.evaluate_pairs import evaluate_pairs, summarise
     from app.reporting.hypermorph_report import SIMULATED, write_report
-    from app.training.train import load_checkpoint
+    from app.training.train import load_registration
 
-    model = load_checkpoint(model_file, config.precision)
+    model = load_registration(model_file, contract, config.precision)
     cache = SubjectCache(data, summary.shape, summary.structures)
     rows = evaluate_pairs(model, pairs, cache, values, summary.spacing_mm, surfaces=True)
     means = summarise(rows)

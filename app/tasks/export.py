@@ -36,8 +36,8 @@ def run(config, dry_run=False):
     import_keras()
 
     from app.export.saved_model import export_model
-    from app.training.train import load_checkpoint
+    from app.training.train import load_registration
 
-    path, difference = export_model(load_checkpoint(model_file), contract, config.output)
+    path, difference = export_model(load_registration(model_file, contract), contract, config.output)
     print(f"exported {path}: signatures register, displacement, warp; any spatial size")
     print(f"checked in a process that imports TensorFlow alone: largest difference {difference:.1e}")

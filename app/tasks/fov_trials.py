@@ -5,6 +5,7 @@ import numpy as np
 
 from app.data.regions import CLASSES
 from app.data.slice_batches import SliceBatches
+from app.finite import check_finite
 from nets.classification.slice_classifier import SliceClassifier
 
 CHUNK = 256
@@ -106,7 +107,7 @@ def logits_of(model, slices):
         filled = np.zeros((CHUNK, *part.shape[1:]), "float32")  # one shape, one trace
         filled[: len(part)] = part / np.float32(255.0)
         found.append(keras.ops.convert_to_numpy(model.predict_on_batch({"slices": filled}))[: len(part)])
-    return np.concatenate(found).astype(float)
+    return check_finite(np.concatenate(found).astype(float), "the network's logits")
 
 
 def class_weights(classes):

@@ -9,6 +9,7 @@ from scipy.ndimage import label
 from app.data.cube import cube_grid, from_cube, to_cube
 from app.errors import UserError
 from app.files import whole_file
+from app.finite import check_finite
 from app.training.kidney_contract import KidneyContract
 from app.training.run_folder import log
 from app.training.train import load_trained, optimizer
@@ -180,7 +181,8 @@ def logits_of(model, image):
         Array of the same shape, float32.
     """
     volume = np.asarray(image, "float32")[None, ..., None]
-    return keras.ops.convert_to_numpy(model.predict_on_batch({"image": volume}))[0, ..., 0]
+    logits = keras.ops.convert_to_numpy(model.predict_on_batch({"image": volume}))[0, ..., 0]
+    return check_finite(logits, "the network's mask")
 
 
 def segment(model, contract, volume, largest_component=False, name=None):

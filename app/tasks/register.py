@@ -76,11 +76,11 @@ def _register(config, folder, model_file, contract, hyper, volumes):
     from app.reporting.evaluate_pairs import register_pair, regularity, warp_labels
     from app.reporting.overlap import dice_per_label
     from app.reporting.register_report import write_report
-    from app.training.train import load_checkpoint
+    from app.training.train import load_registration
     from nets.losses import ncc_loss
     from nets.ops import jacobian_determinant, sample
 
-    model = load_checkpoint(model_file, config.precision)
+    model = load_registration(model_file, contract, config.precision)
     moving, fixed = volumes["moving"], volumes["fixed"]
     prepared = [
         contract.intensity_rule.unit_range(volumes[name].array, getattr(config, name))[..., None]

@@ -8,6 +8,7 @@ from scipy.ndimage import label, map_coordinates
 
 from app.data.cube import cube_grid, from_cube, to_cube
 from app.errors import UserError, list_problems
+from app.finite import check_finite
 from app.training.train import optimizer
 from nets.losses.dice import SegmentationLoss
 from nets.ops.folding import folding_voxels
@@ -287,7 +288,9 @@ def in_template(displacement, grid, volume):
 def _found(model, image):
     answer = model.predict_on_batch({"image": np.asarray(image, "float32")[None, ..., None]})
     answer = answer if isinstance(answer, dict) else {"mask": answer}
-    return {name: keras.ops.convert_to_numpy(one) for name, one in answer.items()}
+    return {
+        name: check_finite(keras.ops.convert_to_numpy(one), f"the network's {name}") for name, one in answer.items()
+    }
 
 
 def _read(parts, places):

@@ -1,16 +1,30 @@
 """What a model file must be told along with: how its images are prepared, and what it found."""
 
 import dataclasses
-import json
 from pathlib import Path
+from typing import Annotated, Literal
+
+import pydantic
+from pydantic.dataclasses import dataclass
 
 from app.data.intensity import IntensityRule
 from app.errors import UserError
 from app.files import write_json
+from app.strangers import regular_file
+
+MOST_BYTES = 2**20
+CHECKED = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
+Size = Annotated[int, pydantic.Field(ge=1, le=2048)]
+Millimetres = Annotated[float, pydantic.Field(gt=0, le=1000)]
+Percentile = Annotated[float, pydantic.Field(ge=0, le=100)]
+Background = Literal["excluded", "included"]
 
 
 class KeptContract:
-    """What the contracts of all tasks have in common: they are dataclasses, kept as JSON beside the model."""
+    """What the contracts of all tasks have in common: they are dataclasses, kept as JSON beside the model.
+
+    Pydantic checks them, since a model may come from a stranger: see `read`.
+    """
 
     TELLS = ""  # what it tells, for the message
 
@@ -24,11 +38,6 @@ class KeptContract:
         write_json(path, dataclasses.asdict(self))
 
     @classmethod
-    def from_values(cls, values):
-        """From what a JSON file holds."""
-        return cls(**values)
-
-    @classmethod
     def read(cls, path):
         """Read what `write` wrote.
 
@@ -39,18 +48,25 @@ class KeptContract:
             The contract.
 
         Raises:
-            UserError: If it is missing or damaged.
+            UserError: If it is missing or damaged, or a value is of another kind or size than models have.
         """
+        remedy = f"it belongs beside {path.with_suffix('.keras').name} and tells {cls.TELLS}: copy both"
+        regular_file(path, "contract of a model")
         try:
-            return cls.from_values(json.loads(path.read_text()))
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise UserError(
-                f"{path}: cannot be read ({' '.join(str(error).split())[:120]}); it belongs beside "
-                f"{path.with_suffix('.keras').name} and tells {cls.TELLS}: copy both"
-            ) from None
+            with open(path, "rb") as file:
+                content = file.read(MOST_BYTES)
+            contract = pydantic.TypeAdapter(cls).validate_json(content, strict=True)
+            contract.intensity_rule  # noqa: B018 - checks that the percentiles are in order
+            return contract
+        except pydantic.ValidationError as error:
+            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            where = ".".join(map(str, first["loc"]))[:60] or "the whole file"
+            raise UserError(f"{path}: {where}: {first['msg'][:120]}; {remedy}") from None
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class Contract(KeptContract):
     """The rule by which images were prepared in training, kept beside the model.
 
@@ -67,15 +83,25 @@ class Contract(KeptContract):
         background: See `IntensityRule`; "included" for older runs, which do not say it.
     """
 
-    low_percentile: float
-    high_percentile: float
-    shape: list
-    spacing_mm: list
-    hyper: dict
-    best: dict
-    structures: dict
+    low_percentile: Percentile
+    high_percentile: Percentile
+    shape: Annotated[list[Size], pydantic.Field(min_length=2, max_length=3)]
+    spacing_mm: Annotated[list[Millimetres], pydantic.Field(min_length=2, max_length=3)]
+    hyper: dict[str, Annotated[list[float], pydantic.Field(min_length=2, max_length=2)]]
+    best: dict[str, float]
+    structures: dict[str, str]
     simulated: bool = False
-    background: str = "included"
+    background: Background = "included"
+
+    @pydantic.model_validator(mode="after")
+    def _fits_itself(self):
+        if len(self.shape) != len(self.spacing_mm):
+            raise ValueError("shape and spacing_mm have different numbers of axes")
+        if any(low > high for low, high in self.hyper.values()):
+            raise ValueError("hyper: a range that ends before it begins")
+        if not set(self.best) <= set(self.hyper):
+            raise ValueError("best: a hyper-parameter that the model does not have")
+        return self
 
     TELLS = "how images are prepared"
 

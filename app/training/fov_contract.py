@@ -1,12 +1,15 @@
 """What a slice classifier must be told along with: how slices are made, and how volumes are decided."""
 
-import dataclasses
+from typing import Annotated
 
-from app.training.contract import KeptContract
+import pydantic
+from pydantic.dataclasses import dataclass
+
+from app.training.contract import CHECKED, Background, KeptContract, Percentile, Size
 from nets.classification.volume_decision import VolumeDecision
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class FovContract(KeptContract):
     """Kept beside the model.
 
@@ -20,17 +23,12 @@ class FovContract(KeptContract):
         background: Likewise.
     """
 
-    size: int
-    context: int
+    size: Size
+    context: Annotated[int, pydantic.Field(ge=0, le=16)]
     decision: VolumeDecision
     simulated: bool
-    low_percentile: float = 1.0
-    high_percentile: float = 99.5
-    background: str = "included"
+    low_percentile: Percentile = 1.0
+    high_percentile: Percentile = 99.5
+    background: Background = "included"
 
     TELLS = "how volumes are decided"
-
-    @classmethod
-    def from_values(cls, values):
-        decision = {**values["decision"], "classes": tuple(values["decision"]["classes"])}
-        return cls(**{**values, "decision": VolumeDecision(**decision)})

@@ -1,11 +1,11 @@
 """What a segmentation network must be told along with: on which cube it sees, and where it comes from."""
 
-import dataclasses
+from pydantic.dataclasses import dataclass
 
-from app.training.contract import KeptContract
+from app.training.contract import CHECKED, Background, KeptContract, Millimetres, Percentile, Size
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class KidneyContract(KeptContract):
     """Kept beside the model.
 
@@ -19,12 +19,12 @@ class KidneyContract(KeptContract):
         background: Likewise.
     """
 
-    size: int
-    spacing_mm: float
+    size: Size
+    spacing_mm: Millimetres
     strategy: str
     simulated: bool
-    low_percentile: float = 0.5
-    high_percentile: float = 99.5
-    background: str = "excluded"
+    low_percentile: Percentile = 0.5
+    high_percentile: Percentile = 99.5
+    background: Background = "excluded"
 
     TELLS = "on which cube it sees"

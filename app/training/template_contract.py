@@ -1,12 +1,14 @@
 """What a template network must be told along with."""
 
-import dataclasses
+from typing import Literal
 
-from app.training.contract import KeptContract
+from pydantic.dataclasses import dataclass
+
+from app.training.contract import CHECKED, Background, KeptContract, Millimetres, Percentile, Size
 from segmentation.topology import WHOLE, Topology
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class TemplateContract(KeptContract):
     """Kept beside the model.
 
@@ -23,16 +25,16 @@ class TemplateContract(KeptContract):
         background: Likewise.
     """
 
-    size: int
-    spacing_mm: float
-    labels: tuple
-    transform: str
+    size: Size
+    spacing_mm: Millimetres
+    labels: tuple[int, ...]
+    transform: Literal["global_local", "global", "local", "none"]
     diffeomorphic: bool
-    topologies: tuple
+    topologies: tuple[Topology, ...]
     simulated: bool
-    low_percentile: float = 0.5
-    high_percentile: float = 99.5
-    background: str = "excluded"
+    low_percentile: Percentile = 0.5
+    high_percentile: Percentile = 99.5
+    background: Background = "excluded"
 
     TELLS = "which template it deforms, on which cube"
 
@@ -50,8 +52,3 @@ class TemplateContract(KeptContract):
         """
         compared = None if self.topologies[-1] == WHOLE else len(self.labels)
         return found[:compared] == self.topologies[:compared]
-
-    @classmethod
-    def from_values(cls, values):
-        topologies = tuple(Topology(**one) for one in values["topologies"])
-        return cls(**{**values, "labels": tuple(values["labels"]), "topologies": topologies})

@@ -7,6 +7,7 @@ import numpy as np
 
 from app.errors import UserError
 from app.processor import slow_precision
+from app.training.archive import check_archive
 from app.training.callbacks import Checkpoint, Progress, SeededDropout, ValidateOverHyper
 from app.training.devices import replicated
 from app.training.run_folder import log
@@ -121,7 +122,34 @@ def load_trained(folder, contract, task):
     """
     if not folder.model.is_file():
         raise UserError(f"{folder.model}: no trained model; run 'python main.py {task} --config FILE' first")
-    return load_checkpoint(folder.model), contract.read(folder.contract)
+    kept = contract.read(folder.contract)
+    return load_checkpoint(folder.model), kept
+
+
+def load_registration(path, contract, precision=None):
+    """A registration network that fits its contract.
+
+    Args:
+        path: `.keras` file.
+        contract: `Contract`.
+        precision: As for `load_checkpoint`.
+
+    Returns:
+        The model.
+
+    Raises:
+        UserError: If the file is missing or damaged, or the contract is another model's.
+    """
+    model = load_checkpoint(path, precision)
+    names = [one.name for one in getattr(model, "hyper_parameters", [])]
+    rank = getattr(model, "rank", None)
+    if names != list(contract.hyper) or rank not in (None, len(contract.shape)):
+        told, has = (", ".join(one) or "none" for one in (contract.hyper, names))
+        raise UserError(
+            f"{path.with_suffix('.json')}: tells of {len(contract.shape)}D images and hyper-parameters {told}; the "
+            f"model beside it takes {rank or '?'}D and {has}; copy both from one run"
+        )
+    return model
 
 
 def load_checkpoint(path, precision=None):
@@ -137,6 +165,7 @@ def load_checkpoint(path, precision=None):
     Raises:
         UserError: If the file is missing or damaged.
     """
+    check_archive(path)
     import nets.classification.slice_classifier
     import nets.legacy
     import nets.registration.hypermorph  # noqa: F401 - they register their classes

@@ -77,8 +77,8 @@ def test_images_without_contrast():
 def test_models_of_before_keep_their_rule(tmp_path):
     """Their networks were trained on images prepared so; another rule would make them worse without a word."""
     old = {"low_percentile": 0.0, "high_percentile": 100.0, "shape": [8, 8], "spacing_mm": [1.0, 1.0]}
-    contract = Contract.from_values({**old, "hyper": {}, "best": {}, "structures": {}})
+    contract = Contract(**old, hyper={}, best={}, structures={})
     assert contract.intensity_rule == IntensityRule(low_percentile=0, high_percentile=100, background="included")
     assert {field.name: field.default for field in dataclasses.fields(FovContract)}["background"] == "included"
-    kidney = KidneyContract.from_values({"size": 16, "spacing_mm": 4.0, "strategy": "source", "simulated": True})
+    kidney = KidneyContract(**{"size": 16, "spacing_mm": 4.0, "strategy": "source", "simulated": True})
     assert kidney.intensity_rule == IntensityRule()

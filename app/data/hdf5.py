@@ -1,0 +1,93 @@
+"""HDF5 files of strangers: what they hold is looked at before any of it is read."""
+
+import numpy as np
+
+from app.errors import UserError
+from app.memory import free_bytes
+
+MOST_ITEMS, MOST_LEVELS = 20_000, 32
+MOST_RATIO = 1040  # deflate packs 1,032 bytes into one at the most
+
+
+def datasets(file, name):
+    """The datasets of a file, each one that holds what it claims.
+
+    Args:
+        file: Open `h5py.File`.
+        name: Of the file, for messages.
+
+    Returns:
+        Dict from path within the file to `h5py.Dataset`.
+
+    Raises:
+        UserError: If a part of it is a link or lies outside of the file, is no array of numbers, claims more than the
+            file holds or memory takes, or if groups lie within themselves.
+    """
+    kept, claimed = {}, 0
+    waiting = [("", file, (file.id,))]
+    while waiting:
+        where, group, above = waiting.pop()
+        if len(above) > MOST_LEVELS or len(kept) + len(waiting) > MOST_ITEMS:
+            raise UserError(f"{name}: {where[:60]}: groups within groups without end; restore the file from its source")
+        for key in group:
+            place = f"{where}/{key}" if where else key
+            item = _own(group, key, f"{name}: {place[:80]}")
+            if hasattr(item, "shape"):
+                claimed += _claim(item, f"{name}: {place[:80]}")
+                kept[place] = item
+            elif any(item.id == one for one in above):
+                raise UserError(f"{name}: {place[:80]}: a group that holds itself; restore the file from its source")
+            else:
+                waiting.append((place, item, (*above, item.id)))
+    if claimed > free_bytes():
+        raise UserError(f"{name}: claims {claimed / 2**30:.1f} GiB of weights, more memory than there is")
+    return kept
+
+
+def read_finite(dataset, name):
+    """An array whose numbers are finite.
+
+    Args:
+        dataset: Of `datasets`.
+        name: Of the file, for messages.
+
+    Returns:
+        Array.
+
+    Raises:
+        UserError: If a number is NaN or infinite, or it cannot be read.
+    """
+    try:
+        array = dataset[()]
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"{name}: {dataset.name}: cannot be read ({' '.join(str(error).split())[:100]})") from None
+    if not np.all(np.isfinite(array)):
+        raise UserError(f"{name}: {dataset.name}: weights that are not finite; train anew, or restore the file")
+    return array
+
+
+def _own(group, key, where):
+    """An item that lies in this very file."""
+    import h5py
+
+    if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+        raise UserError(f"{where}: a link, where weights are expected in the file itself; save it without links")
+    try:
+        return group[key]
+    except (KeyError, OSError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"{where}: cannot be read ({' '.join(str(error).split())[:100]}); the file is damaged"
+        ) from None
+
+
+def _claim(dataset, where):
+    """Bytes that a dataset takes once it is read."""
+    if dataset.external or dataset.is_virtual:
+        raise UserError(f"{where}: its numbers lie in another file; save it with them")
+    if dataset.dtype.kind not in "fiub":
+        raise UserError(f"{where}: of type {str(dataset.dtype)[:40]}, where numbers are expected")
+    claimed = int(np.prod(dataset.shape or (), dtype=object)) * dataset.dtype.itemsize
+    stored = dataset.id.get_storage_size()
+    if claimed > max(stored, 64) * (MOST_RATIO if dataset.chunks else 1):
+        raise UserError(f"{where}: claims {claimed} bytes where the file holds {stored}; restore it from its source")
+    return claimed
