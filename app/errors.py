@@ -12,7 +12,7 @@ class UserError(Exception):
     """
 
     def __init__(self, problems):
-        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        self.problems = [printable(one) for one in ([problems] if isinstance(problems, str) else problems)]
         super().__init__("\n".join(self.problems))
 
     def told_of(self, *paths):
@@ -26,6 +26,18 @@ class UserError(Exception):
         """
         names = [str(path) for path in paths]
         return [one if any(name in one for name in names) else f"{names[0]}: {one}" for one in self.problems]
+
+
+def printable(text):
+    """A text as one line: what cannot be shown, or would move a terminal's cursor, is escaped.
+
+    Args:
+        text: String, parts of which may come from a stranger's file.
+
+    Returns:
+        String.
+    """
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 @contextlib.contextmanager

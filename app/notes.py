@@ -1,5 +1,7 @@
 """What was assumed or changed while reading a user's files: each said once, in a line."""
 
+from app.errors import printable
+
 _said = set()
 
 
@@ -11,6 +13,7 @@ def note(line):
     Args:
         line: What was assumed, left out or changed, and of which file.
     """
+    line = printable(line)
     if line not in _said:
         _said.add(line)
         print(f"note: {line}", flush=True)
