@@ -49,8 +49,8 @@ class HyperConfig(Config):
     """One learned hyper-parameter: see `nets.registration.hyper_parameter.HyperParameter`."""
 
     name: Literal["lambda", "gamma", "ncc_window", "nmi_bins"] = "lambda"
-    low: float = 0.0
-    high: float = 1.0
+    low: float = pydantic.Field(0.0, ge=0, le=1024)
+    high: float = pydantic.Field(1.0, ge=0, le=1024)
     sampling: Literal["uniform", "log_odds"] = "uniform"
     endpoints: float = pydantic.Field(0.2, ge=0, le=1)
 

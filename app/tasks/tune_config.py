@@ -67,8 +67,8 @@ class SearchConfig(Config):
     direction: Literal["min", "max"] = "max"
     trials: int | None = pydantic.Field(None, ge=1, le=1_000_000)
     unit: Literal["epochs", "seconds"] = "epochs"
-    budget: float | None = pydantic.Field(None, gt=0, le=1e9)
-    min_budget: float = pydantic.Field(1, ge=0.001, le=1e9)
+    budget: float | None = pydantic.Field(None, gt=0, le=1e8)
+    min_budget: float = pydantic.Field(1, ge=0.001, le=1e8)
     factor: int = pydantic.Field(3, ge=2, le=1000)
     cycles: int = pydantic.Field(1, ge=1, le=10_000)
     liar: Literal["min", "mean", "max", "believer"] = "max"
