@@ -10,12 +10,13 @@ import os
 import sys
 import traceback
 
-from app.errors import UserError
+from app.errors import UserError, printable, shortened
 from app.notes import forget
 from app.tasks import TASKS
 from app.training.run_lock import release_folders
 
 DONE, OUR_FAULT, USER_INPUT = 0, 1, 2
+LINE = 300  # letters of a printed problem
 NO_ROOM = (
     errno.ENOSPC,
     errno.EDQUOT,
@@ -133,9 +134,12 @@ def _add_files(task):
 
 
 def _path(word):
-    from app.config import absolute
+    from app.config import user_path
 
-    return absolute(word)
+    try:
+        return user_path(word)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def main(arguments=None):
@@ -184,7 +188,7 @@ def main(arguments=None):
 
 def _say(problems):
     for problem in problems:
-        print(f"error: {problem}", file=sys.stderr)
+        print(f"error: {shortened(printable(problem), LINE)}", file=sys.stderr)
     return USER_INPUT
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import unicodedata
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,13 +10,18 @@ import pydantic
 import yaml
 
 from app.errors import UserError
+from app.files import user_text
+from app.yaml_text import DEEPEST, LARGEST, read_yaml, shown
+
+MOST_PROBLEMS = 30  # listed of one config
+LONGEST_NAME, LONGEST_PATH = 255, 4096  # bytes; Linux' own limits, larger than or equal to other systems'
 
 
 def absolute(path):
     """A path or glob pattern of the user's, made independent of the working directory.
 
-    Everything that comes from a config or the command line passes here once, where it is read: what runs
-    later, or in another process, may have another working directory.
+    Everything that comes from a config or the command line passes here once (through `user_path`), where it is read:
+    what runs later, or in another process, may have another working directory.
 
     Args:
         path: String or `Path`; `~` is the home folder.
@@ -26,7 +32,33 @@ def absolute(path):
     return type(path)(os.path.abspath(os.path.expanduser(path)))
 
 
-PathPattern = Annotated[str, pydantic.AfterValidator(absolute)]
+def user_path(path):
+    """`absolute`, of a path that a system can take.
+
+    Args:
+        path: As for `absolute`.
+
+    Returns:
+        As `absolute`.
+
+    Raises:
+        ValueError: If it is empty, too long or holds control characters.
+    """
+    text = str(path)
+    if not text:
+        raise ValueError("an empty path; name a file or folder, or leave the key out")
+    if any(unicodedata.category(letter) == "Cc" or letter in _BIDI for letter in text):
+        raise ValueError("a path with control characters (NUL, a line's end, an escape); rename the file")
+    path = absolute(path)
+    if len(os.fsencode(path)) >= LONGEST_PATH or any(len(os.fsencode(one)) > LONGEST_NAME for one in Path(path).parts):
+        raise ValueError(f"a path longer than systems take ({len(text):,} letters); shorten it")
+    return path
+
+
+_BIDI = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # they show a name in another order
+Width = Annotated[int, pydantic.Field(ge=1, le=4096)]  # features of a layer
+Axis = Annotated[int, pydantic.Field(ge=1, le=2048)]  # voxels of an image along an axis
+PathPattern = Annotated[str, pydantic.AfterValidator(user_path)]
 NanRule = Literal["refuse", "zero"]  # what is done with voxels that are NaN
 
 
@@ -38,7 +70,7 @@ class Config(pydantic.BaseModel):
     @pydantic.field_validator("*", mode="after")
     @classmethod
     def _absolute(cls, value):
-        return absolute(value) if isinstance(value, Path) else value
+        return user_path(value) if isinstance(value, Path) else value
 
 
 class TaskConfig(Config):
@@ -64,12 +96,7 @@ def load_config(kind, path, assignments=()):
             all that is wrong is listed.
     """
     path = Path(path)
-    try:
-        values = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise UserError(f"{path}: config cannot be read ({error.strerror}); give an existing YAML file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML ({_one_line(error)}); correct the file") from None
+    values = read_yaml(user_text(path, LARGEST, "give an existing YAML file"), path)
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected 'key: value' lines, found {type(values).__name__}; correct the file")
     for assignment in assignments:
@@ -94,7 +121,10 @@ def check_values(kind, values, where):
     try:
         return kind.model_validate(values)
     except pydantic.ValidationError as error:
-        raise UserError([_explain(problem, kind, where) for problem in error.errors()]) from None
+        problems = [_explain(problem, kind, where) for problem in error.errors(include_url=False)[:MOST_PROBLEMS]]
+        if error.error_count() > MOST_PROBLEMS:
+            problems.append(f"{where}: and {error.error_count() - MOST_PROBLEMS:,} more; correct these first")
+        raise UserError(problems) from None
 
 
 def with_values(config, values):
@@ -131,21 +161,20 @@ def config_text(config):
 def _assign(values, assignment):
     key, equals, text = assignment.partition("=")
     if not equals or not key:
-        raise UserError(f"--set {assignment}: expected KEY=VALUE, e.g. --set training.epochs=5")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"--set {key}: value is not valid YAML ({_one_line(error)})") from None
-    _put(values, key, value, f"--set {key}")
+        raise UserError(f"--set {shown(assignment)}: expected KEY=VALUE, e.g. --set training.epochs=5")
+    where = f"--set {shown(key)}"
+    _put(values, key, read_yaml(text, where, "correct the value"), where)
 
 
 def _put(values, key, value, where):
     """Set the entry of nested values that a dotted key names; sections that are missing are made."""
     *parents, last = key.split(".")
+    if len(parents) >= DEEPEST:
+        raise UserError(f"{where}: more than {DEEPEST} sections within each other; check the key")
     for parent in parents:
         child = values.setdefault(parent, {}) if isinstance(values, dict) else values[_index(values, parent, key)]
         if not isinstance(child, dict | list):
-            raise UserError(f"{where}: '{parent}' is a value, not a section; check the key")
+            raise UserError(f"{where}: '{shown(parent, 40)}' is a value, not a section; check the key")
         values = child
     if isinstance(values, list):
         values[_index(values, last, key)] = value
@@ -154,13 +183,13 @@ def _put(values, key, value, where):
 
 
 def _index(values, word, key):
-    if word.isdigit() and int(word) < len(values):
+    if word.isdecimal() and len(word) < 10 and int(word) < len(values):
         return int(word)
-    raise UserError(f"{key}: '{word}' is no index into a list of {len(values)}; count from 0")
+    raise UserError(f"{shown(key)}: '{shown(word, 40)}' is no index into a list of {len(values)}; count from 0")
 
 
 def _explain(problem, kind, path):
-    where = ".".join(str(part) for part in problem["loc"]) or "the whole file"
+    where = shown(".".join(str(part) for part in problem["loc"])) or "the whole file"
     if problem["type"] == "extra_forbidden":
         known = _keys_at(kind, problem["loc"][:-1])
         near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
@@ -169,7 +198,7 @@ def _explain(problem, kind, path):
     if problem["type"] == "missing":
         return f"{path}: {where}: missing; add it to the file or with --set {where}=VALUE"
     message = problem["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(problem["input"], dict) else f" (given: {problem['input']!r})"
+    given = "" if isinstance(problem["input"], dict) else f" (given: {shown(repr(problem['input']), 60)})"
     return f"{path}: {where}: {message}{given}"
 
 
@@ -193,7 +222,3 @@ def _section(annotation):
     if isinstance(annotation, type) and issubclass(annotation, Config):
         return annotation
     return next(filter(None, (_section(part) for part in getattr(annotation, "__args__", ()))), None)
-
-
-def _one_line(error):
-    return " ".join(str(error).split())

@@ -2,6 +2,8 @@
 
 import contextlib
 
+LONG_WORD = 80
+
 
 class UserError(Exception):
     """Something is wrong with what the user gave: the command line ends with exit code 2.
@@ -38,6 +40,29 @@ def printable(text):
         String.
     """
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
+def shortened(line, most):
+    """A line of limited length: first its longest words are cut in their middle, such as paths; then the line is, since
+    what is wrong stands at its beginning and what to do at its end.
+
+    Args:
+        line: String.
+        most: Letters.
+
+    Returns:
+        String.
+    """
+    words = line.split(" ")
+    while len(line) > most:
+        longest = max(range(len(words)), key=lambda index: len(words[index]))
+        if len(words[longest]) <= LONG_WORD:
+            half = most // 2 - 3
+            return f"{line[:half]} ... {line[-half:]}"
+        room = max(len(words[longest]) - (len(line) - most), LONG_WORD)
+        words[longest] = f"{words[longest][: room // 2 - 3]}...{words[longest][-(room // 2 - 3) :]}"
+        line = " ".join(words)
+    return line
 
 
 @contextlib.contextmanager

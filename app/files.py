@@ -3,9 +3,12 @@
 import contextlib
 import json
 import os
+import stat
 import tempfile
 import unicodedata
 from pathlib import Path
+
+from app.errors import UserError
 
 
 def is_litter(path):
@@ -54,6 +57,42 @@ def _listed(folder):
         return os.listdir(folder)
     except OSError:
         return []
+
+
+def user_text(path, most, remedy):
+    """What stands in a user's text file; a pipe or a device, which may have no end, is not opened for long.
+
+    Args:
+        path: File.
+        most: Bytes that such a file may have.
+        remedy: What to do where it cannot be read.
+
+    Returns:
+        String.
+
+    Raises:
+        UserError: If it is missing, no regular file, too large, or no UTF-8 text.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # else the opening of a pipe would wait
+        with open(handle, "rb") as file:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise UserError(f"{path}: a pipe, a device or a folder, no regular file; {remedy}")
+            content = file.read(most + 1)
+    except (OSError, ValueError) as error:
+        reason = "it is a folder" if isinstance(error, IsADirectoryError) else getattr(error, "strerror", None) or error
+        raise UserError(f"{path}: cannot be read ({reason}); {remedy}") from None
+    if len(content) > most:
+        raise UserError(f"{path}: larger than {most / 2**20:g} MB, which no such file is; {remedy}")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{path}: cannot be read (line {line} is no UTF-8 text); {remedy}") from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise UserError(f"{path}: cannot be read (line {line} has a NUL byte); {remedy}")
+    return text
 
 
 @contextlib.contextmanager

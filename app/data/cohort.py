@@ -3,21 +3,24 @@
 import csv
 import dataclasses
 import glob
+import io
 import os
 import re
 import unicodedata
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pydantic
 
-from app.config import Config, NanRule, PathPattern
+from app.config import Axis, Config, NanRule, PathPattern
 from app.data.intensity import IntensityRule
 from app.data.phantoms.brains import BrainsConfig
 from app.errors import UserError
-from app.files import composed, is_litter
+from app.files import composed, is_litter, user_text
 
 SPLITS = ("train", "validate", "test")
+LARGEST_TABLE = 64 * 2**20  # bytes of a CSV
 PAIR = 2  # subjects that a part needs at the least where pairs are registered
 
 
@@ -33,9 +36,9 @@ class Subject:
 class SplitConfig(Config):
     """How many subjects, or which share of them, for what."""
 
-    train: float = 0.8
-    validate_: float = pydantic.Field(0.1, alias="validate")
-    test: float = 0.1
+    train: float = pydantic.Field(0.8, ge=0, le=1e6)
+    validate_: float = pydantic.Field(0.1, ge=0, le=1e6, alias="validate")
+    test: float = pydantic.Field(0.1, ge=0, le=1e6)
 
     def counts(self, total, least=0):
         """Numbers of subjects.
@@ -73,13 +76,13 @@ class CohortConfig(IntensityRule):
     labels: PathPattern | None = None
     phantom: BrainsConfig | None = None
     label_names: Path | None = None
-    structures: list[int] | None = None
+    structures: list[Annotated[int, pydantic.Field(ge=0, lt=2**32)]] | None = pydantic.Field(None, max_length=10_000)
     allow_absent_labels: bool = False
-    shape: list[pydantic.PositiveInt] | None = None
+    shape: list[Axis] | None = pydantic.Field(None, min_length=2, max_length=3)
     nan: NanRule = "refuse"
     split: SplitConfig = SplitConfig()
-    pairs: int = pydantic.Field(20, ge=1)
-    cache_gib: float = pydantic.Field(1.0, gt=0)
+    pairs: int = pydantic.Field(20, ge=1, le=1_000_000)
+    cache_gib: float = pydantic.Field(1.0, gt=0, le=1e6)
 
 
 def read_cohort(config):
@@ -232,11 +235,11 @@ def numbered_rows(path, needed):
         UserError: If the file cannot be read, or a column or a value is missing.
     """
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, skipinitialspace=True)
-            columns = reader.fieldnames or []
-            rows = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        text = user_text(path, LARGEST_TABLE, "give an existing CSV file")
+        reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
+        columns = reader.fieldnames or []
+        rows = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
         raise UserError(f"{path}: cannot be read ({error}); give an existing CSV file") from None
     missing = [column for column in needed if column not in columns]
     if missing:

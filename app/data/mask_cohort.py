@@ -179,12 +179,27 @@ def stand_ins(data):
     """
     image = np.random.default_rng(0).random((data.size,) * 3).astype("float16")
     mask = np.stack([image > 0.5] * len(data.labels or [1]), axis=-1)
-    totals = {"source": data.phantom.adults, "target": data.phantom.children}
     return [
         CubeCase(Case(f"{population}-{index}", Path(), Path(), population), None, image, mask)
-        for population, total in totals.items()
-        for index in range(data.split.counts(total)["train"] if total else 0)
+        for population, count in simulated_counts(data).items()
+        for index in range(count)
     ]
+
+
+def simulated_counts(data):
+    """How many volumes of a simulated cohort are trained on.
+
+    Args:
+        data: `CubeDataConfig` with a phantom.
+
+    Returns:
+        Dict from population to count.
+
+    Raises:
+        UserError: If the split does not fit.
+    """
+    totals = {"source": data.phantom.adults, "target": data.phantom.children}
+    return {name: data.split.counts(total)["train"] if total else 0 for name, total in totals.items()}
 
 
 def read_mask(case, image, structures=None):

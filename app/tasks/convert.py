@@ -34,11 +34,11 @@ class ConvertConfig(IntensityRule, TaskConfig):
     moving: Path | None = None
     fixed: Path | None = None
     nan: NanRule = "refuse"
-    spacing_mm: float = pydantic.Field(1.0, gt=0)
+    spacing_mm: float = pydantic.Field(1.0, ge=0.001, le=1000)
     low_percentile: float = pydantic.Field(0.0, ge=0, lt=100)
     high_percentile: float = pydantic.Field(100.0, gt=0, le=100)
     background: Literal["excluded", "included"] = "included"
-    hyper: list[HyperConfig] = [HyperConfig()]
+    hyper: list[HyperConfig] = pydantic.Field([HyperConfig()], max_length=4)
 
 
 CONFIG = ConvertConfig

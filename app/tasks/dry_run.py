@@ -7,8 +7,11 @@ import time
 from pathlib import Path
 
 from app.quiet import import_keras
+from app.tasks.network_cost import FLOAT, hypermorph_cost
 
 MEASURED_STEPS = 3
+MEASURED_BYTES = 2**31  # a dry run takes little more of what is counted,
+MEASURED_WORK = 10**11  # and multiplies no more a step: a minute on two cores
 
 
 def describe(config, hyper, subjects, parts, summary, data, uses_labels):
@@ -37,35 +40,56 @@ def describe(config, hyper, subjects, parts, summary, data, uses_labels):
     from app.training.train import optimizer
 
     training = config.training
-    model = build_model(config, hyper, len(summary.structures) if uses_labels else 0)
-    model.compile(optimizer(training, training.steps))
     cache = SubjectCache(data, summary.shape, summary.structures)
-    pairs = training_pairs(config, parts, cache, hyper, uses_labels)
-    a_step, peak = _measured(model, pairs)
+
+    def prepare(batch):
+        model = build_model(config, hyper, len(summary.structures) if uses_labels else 0)
+        model.compile(optimizer(training, training.steps))
+        smaller = config.model_copy(update={"training": training.model_copy(update={"batch_size": batch})})
+        return model, training_pairs(smaller, parts, cache, hyper, uses_labels)
+
     values = config.evaluation.values ** len(hyper)
     cached = min(data.cache_gib, len(subjects) * _bytes(summary) / 2**30)
-    print(f"network: {model.count_params():,} parameters, generator {config.network.generator}")
-    print(f"memory: {peak + cached:.1f} GiB ({peak:.1f} GiB measured, {cached:.1f} GiB of images kept)")
-    print(
-        f"{_time(training.epochs, training.steps, a_step)}, then {values} hyper-parameter values on "
-        f"2 x {data.pairs} pairs"
-    )
-    print("dry run: nothing was written")
+    print(f"generator {config.network.generator}; {cached:.1f} GiB of images kept besides")
+    print(f"after training {values} hyper-parameter values on 2 x {data.pairs} pairs")
+    tell_cost(hypermorph_cost(config, summary.shape), prepare, training.batch_size, training.epochs, training.steps)
 
 
-def tell_cost(model, batches, epochs):
-    """Print parameters, memory and time of a training, the latter two measured; the last lines of a dry run.
+def tell_cost(cost, prepare, batch, epochs, steps):
+    """Print parameters, memory and time of a training, measured where that takes neither; the last lines of a dry run.
 
     Args:
-        model: Keras model, compiled. It is changed by the steps that are measured.
-        batches: `PyDataset` of its training.
+        cost: `Cost` of the training.
+        prepare: Function `batch -> model, batches`: Keras model, compiled, and the `PyDataset` of its training in
+            batches of another size. The model is changed by the steps that are measured.
+        batch: Samples in a batch.
         epochs: How many.
+        steps: Batches in each.
     """
-    a_step, peak = _measured(model, batches)
-    print(f"network: {model.count_params():,} parameters")
-    print(f"memory: {peak:.1f} GiB measured")
-    print(_time(epochs, len(batches), a_step))
+    tried = _tried(cost, batch)
+    counted = f"at least {cost.bytes(batch) / 2**30:.1f} GiB by the sizes of weights and feature maps"
+    if not tried:
+        print(f"network: about {int(cost.weights):,} parameters; a step is too large to be tried in a dry run")
+        print(f"memory: {counted}")
+        print(f"time: {epochs} epochs of {steps} steps, not measured")
+    else:
+        model, batches = prepare(tried)
+        a_step, peak = _measured(model, batches)
+        print(f"network: {model.count_params():,} parameters")
+        print(
+            f"memory: {peak:.1f} GiB measured"
+            + (f" with {tried} of {batch} samples; {counted}" if tried < batch else "")
+        )
+        print(_time(epochs, steps, a_step * batch / tried))
     print("dry run: nothing was written")
+
+
+def _tried(cost, batch):
+    """Samples of a batch with which steps are measured, 0 for none."""
+    fits = batch
+    if cost.bytes(batch) > MEASURED_BYTES:
+        fits = (MEASURED_BYTES - cost.bytes(0)) / max(FLOAT * cost.kept, 1)
+    return int(min(batch, max(fits, 0), MEASURED_WORK / max(cost.work, 1)))
 
 
 def _measured(model, batches):

@@ -12,6 +12,7 @@ from app.data.cohort import PAIR, CohortConfig, cohort_label_names, draw_pairs, 
 from app.errors import UserError
 from app.quiet import import_keras
 from app.tasks.hypermorph_config import HyperMorphConfig
+from app.tasks.network_cost import check_memory, register_bytes
 from app.training.contract import find_model
 from app.training.run_folder import RunFolder, log
 from app.training.split_file import read_split
@@ -25,7 +26,7 @@ class EvaluateConfig(TaskConfig):
     data: CohortConfig | None = None
     precision: Literal["float32", "bfloat16"] | None = None
     subjects: Literal["train", "validate", "test", "all"] = "test"
-    hyper: list[dict[str, float]] = pydantic.Field([{}], min_length=1)
+    hyper: list[dict[str, float]] = pydantic.Field([{}], min_length=1, max_length=10_000)
 
 
 CONFIG = EvaluateConfig
@@ -53,6 +54,7 @@ def run(config, dry_run=False):
     split = read_split(model_file.parent)
     subjects = _subjects(config, read_cohort(data), data, split, seed)
     summary = check_cohort(subjects, data, len(contract.shape))
+    check_memory(register_bytes(summary.shape), "data.shape", "lower it, or crop the images")
     names = {**{int(k): v for k, v in contract.structures.items()}, **cohort_label_names(data)}
     pairs = draw_pairs(subjects, data.pairs, config.seed)
     trained_on = _trained_on(subjects, split)

@@ -12,11 +12,13 @@ from app.files import write_csv
 from app.quiet import import_keras
 from app.tasks.export_trained import export_trained
 from app.tasks.fov_config import FovConfig
+from app.tasks.network_cost import check_memory, fov_cost
 from app.training.run_folder import RunFolder, log
 from app.training.split_file import SPLIT, check_split
 
 CONFIG = FovConfig
 FREE_KEYS = ("decision", "data.nan")
+KEYS = "data.size, training.batch_size, network.filters, units and convolutions"  # which memory depends on
 
 
 def run(config, dry_run=False, action="train", inputs=(), to=None):
@@ -43,6 +45,7 @@ def run(config, dry_run=False, action="train", inputs=(), to=None):
     if action == "evaluate":
         return _evaluate(config, folder, Path(to) if to else folder.path / "evaluation", dry_run)
     folder.check(config, FREE_KEYS)
+    check_memory(memory_needed(config), KEYS)
     if dry_run:
         return _describe(config)
     parts = _parts(config, config.output / "phantoms")
@@ -54,6 +57,18 @@ def run(config, dry_run=False, action="train", inputs=(), to=None):
     write_csv(folder.path / SPLIT, rows)
     log(", ".join(f"{name} {len(found)} volumes" for name, found in loaded.items()) + f"; output in {folder.path}")
     return _train_and_report(config, folder, loaded)
+
+
+def memory_needed(config):
+    """What a training takes at the least.
+
+    Args:
+        config: `FovConfig`.
+
+    Returns:
+        Bytes.
+    """
+    return fov_cost(config).bytes(config.training.batch_size)
 
 
 def _parts(config, phantoms):

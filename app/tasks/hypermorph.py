@@ -1,5 +1,6 @@
 """Task `hypermorph`: train one network for all hyper-parameter values, and report on it."""
 
+import dataclasses
 import itertools
 import math
 import tempfile
@@ -13,12 +14,16 @@ from app.files import write_csv
 from app.processor import slow_precision
 from app.quiet import import_keras
 from app.tasks.hypermorph_config import HyperMorphConfig
+from app.tasks.network_cost import check_memory, hypermorph_cost
 from app.training.run_folder import RunFolder, log
 from app.training.split_file import SPLIT, check_split, subject_rows
 from nets.registration.hyper_parameter import HyperParameter
 
 CONFIG = HyperMorphConfig
 FREE_KEYS = ("output", "evaluation", "data.cache_gib", "data.nan")
+KEYS = "data.shape, training.batch_size, network.encoder, decoder, final and units"  # which memory depends on
+SIMULATED = 64  # bytes a voxel while a brain is simulated
+FEW = 3  # simulated brains with which a dry run measures
 
 
 def run(config, dry_run=False):
@@ -35,14 +40,35 @@ def run(config, dry_run=False):
     folder = RunFolder(config.output)
     folder.check(config, FREE_KEYS)
     with tempfile.TemporaryDirectory() as scratch:
-        data, simulated = _data(config, Path(scratch) if dry_run else config.output / "phantoms")
+        check_memory(memory_needed(config), KEYS)
+        data, simulated = _data(config, Path(scratch) if dry_run else config.output / "phantoms", few=dry_run)
         names = cohort_label_names(data)
         return _checked_run(config, dry_run, folder, hyper, data, simulated, names)
 
 
-def _checked(config, data):
-    """Subjects, splits and summary; everything that is wrong is said."""
-    subjects = read_cohort(data)
+def memory_needed(config, shape=None):
+    """What a training takes at the least.
+
+    Args:
+        config: `HyperMorphConfig`.
+        shape: Of the images; that of the config by default, and where it has none only weights are counted.
+
+    Returns:
+        Bytes.
+    """
+    shape = shape or config.data.shape or (config.data.phantom and config.data.phantom.shape)
+    return hypermorph_cost(config, shape).bytes(config.training.batch_size)
+
+
+def _checked(config, data, total=None):
+    """Subjects, splits and summary; everything that is wrong is said.
+
+    Of a simulated cohort a dry run has the first few subjects; each stands for others, up to a total.
+    """
+    there = read_cohort(data)
+    subjects = there
+    if total is not None:
+        subjects = [dataclasses.replace(there[at % len(there)], name=f"phantom-{at:03d}") for at in range(total)]
     parts = split_cohort(subjects, data.split, config.seed, PAIR)
     problems = [
         f"data.split: {name} needs {PAIR} subjects or more, has {len(part)} of the cohort's {len(subjects)}; "
@@ -51,14 +77,16 @@ def _checked(config, data):
         if len(part) < PAIR
     ]
     list_problems(problems)
-    summary = check_cohort(subjects, data, config.network.rank)
+    summary = check_cohort(there, data, config.network.rank)
     if uses_labels(config) and not summary.structures:
         raise UserError("gamma weighs labels, but the cohort has no label files; add them or leave gamma out")
     return subjects, parts, summary
 
 
 def _checked_run(config, dry_run, folder, hyper, data, simulated, names):
-    subjects, parts, summary = _checked(config, data)
+    total = config.data.phantom.subjects if simulated and dry_run else None
+    subjects, parts, summary = _checked(config, data, total)
+    check_memory(memory_needed(config, summary.shape), KEYS)
     if dry_run:
         from app.tasks.dry_run import describe
 
@@ -271,8 +299,8 @@ def hyper_parameters(config):
     return hyper
 
 
-def _data(config, where):
-    """The data section with a simulated cohort made and named in it, and whether it is one."""
+def _data(config, where, few=False):
+    """The data section with a simulated cohort (or a few of it) made and named in it, and whether it is one."""
     data = config.data
     given = [key for key in ("cohort", "images", "phantom") if getattr(data, key) is not None]
     if len(given) != 1:
@@ -282,5 +310,9 @@ def _data(config, where):
     from app.data.phantoms.brains import write_brains
 
     data.split.counts(data.phantom.subjects)
-    cohort, _ = write_brains(where, data.phantom)
+    check_memory(SIMULATED * math.prod(data.phantom.shape), "data.phantom.shape")
+    phantom = data.phantom
+    if few:
+        phantom = phantom.model_copy(update={"subjects": min(FEW, phantom.subjects)})
+    cohort, _ = write_brains(where, phantom)
     return data.model_copy(update={"cohort": cohort}), True

@@ -6,12 +6,21 @@ import numpy as np
 
 from app.config import config_text
 from app.data.cohort import csv_rows
-from app.data.mask_cohort import cohort_path, load_cases, read_cases, split_cases, split_rows, stand_ins
+from app.data.mask_cohort import (
+    cohort_path,
+    load_cases,
+    read_cases,
+    simulated_counts,
+    split_cases,
+    split_rows,
+    stand_ins,
+)
 from app.errors import UserError
 from app.files import write_csv
 from app.quiet import import_keras
 from app.tasks.export_trained import export_trained
 from app.tasks.kidney_config import KidneyConfig
+from app.tasks.network_cost import check_cubes, cube_cost
 from app.training.run_folder import RunFolder, log
 from app.training.split_file import SPLIT, check_split
 
@@ -48,6 +57,8 @@ def run(config, dry_run=False, action="train", inputs=(), to=None):
         needed = "transfer" if config.source is not None else "train"
         raise UserError(f"kidney {action}: strategy '{config.strategy}' is run by 'kidney {needed}'")
     folder.check(config, FREE_KEYS)
+    if config.data.phantom is not None:
+        _check_simulated(config)
     source, source_contract = _source(config)
     if dry_run:
         return _describe(config, source)
@@ -55,12 +66,25 @@ def run(config, dry_run=False, action="train", inputs=(), to=None):
     rows = split_rows(parts)
     check_split(folder, rows)
     _check_source(config, parts)
+    check_cubes(config, len(parts["train"]))
     loaded = _loaded(config, parts)
     folder.open(config)
     write_csv(folder.path / SPLIT, rows)
     log(", ".join(f"{name} {len(found)} volumes" for name, found in loaded.items()) + f"; output in {folder.path}")
     simulated = config.data.phantom is not None or (source_contract is not None and source_contract.simulated)
     return _train_and_report(config, folder, loaded, parts["test"], source, simulated)
+
+
+def _check_simulated(config):
+    """Refused before anything is simulated: nothing to train on, or more than memory holds."""
+    wanted, counts = TRAINED_ON.get(config.strategy, ("target",)), simulated_counts(config.data)
+    missing = [name for name in wanted if not counts[name]]
+    if missing:
+        raise UserError(
+            f"data.phantom: strategy '{config.strategy}' trains on the population {' and '.join(wanted)}; no training "
+            f"volume of {' and '.join(missing)} is left: raise adults (source) or children (target), or data.split"
+        )
+    check_cubes(config, sum(counts[name] for name in wanted))
 
 
 def _source(config):
@@ -215,6 +239,7 @@ def _describe(config, source):
     if config.data.phantom is None:
         parts = _parts(config, None)
         _check_source(config, parts)
+        check_cubes(config, len(parts["train"]))
         loaded = _loaded(config, parts)
         print(", ".join(f"{name}: {len(found)} volumes" for name, found in loaded.items()))
         train = loaded["train"]
@@ -224,7 +249,12 @@ def _describe(config, source):
     print(config_text(config))
     if source is not None:  # what an adapted network begins with is searched, which takes as long as some epochs
         return print(f"source: {source.count_params():,} weights\ndry run: nothing was written")
+
+    def prepare(batch):
+        batches = CubeBatches(train, batch, config.seed, config.augmentation)
+        model = build(config, None, train)
+        compile_model(config, model, len(batches))
+        return model, batches
+
     batches = CubeBatches(train, config.training.batch_size, config.seed, config.augmentation)
-    model = build(config, None, train)
-    compile_model(config, model, len(batches))
-    tell_cost(model, batches, config.training.epochs)
+    tell_cost(cube_cost(config, len(train)), prepare, batches.batch_size, config.training.epochs, len(batches))

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import pydantic
 
-from app.config import Config, NanRule, TaskConfig
+from app.config import Config, NanRule, TaskConfig, Width
 from app.data.cohort import SplitConfig
 from app.data.intensity import IntensityRule
 from app.data.phantoms.kidneys import KidneysConfig
@@ -16,10 +16,10 @@ class CubeDataConfig(IntensityRule):
 
     cohort: Path | None = None
     phantom: KidneysConfig | None = None
-    size: int = pydantic.Field(80, ge=16, multiple_of=8)
-    spacing_mm: float = pydantic.Field(4.0, gt=0)
+    size: int = pydantic.Field(80, ge=16, multiple_of=8, le=2048)
+    spacing_mm: float = pydantic.Field(4.0, ge=0.001, le=1000)
     nan: NanRule = "refuse"
-    labels: list[Annotated[int, pydantic.Field(gt=0, le=65535)]] | None = None
+    labels: list[Annotated[int, pydantic.Field(gt=0, le=65535)]] | None = pydantic.Field(None, max_length=1000)
     split: SplitConfig = SplitConfig(train=0.8, validate=0.0, test=0.2)
 
     @pydantic.model_validator(mode="after")
@@ -32,13 +32,13 @@ class CubeDataConfig(IntensityRule):
 class KidneyDataConfig(CubeDataConfig):
     """The same, and how many volumes of the target population are trained on; None for all."""
 
-    target_examples: int | None = pydantic.Field(None, ge=1)
+    target_examples: int | None = pydantic.Field(None, ge=1, le=1_000_000)
 
 
 class SegmentationNetworkConfig(Config):
     """The U-Net: see `nets.segmentation_unet.SegmentationUNet`; defaults are the thesis'."""
 
-    filters: list[pydantic.PositiveInt] = pydantic.Field([53, 106, 212, 424], min_length=2, max_length=4)
+    filters: list[Width] = pydantic.Field([53, 106, 212, 424], min_length=2, max_length=4)
     dropout: float = pydantic.Field(0.1, ge=0, lt=1)
     batch_normalisation: bool = False
 
@@ -46,22 +46,22 @@ class SegmentationNetworkConfig(Config):
 class KidneyTrainingConfig(Config):
     """How long and how fast."""
 
-    epochs: int = pydantic.Field(60, ge=1)
-    batch_size: int = pydantic.Field(2, ge=1)
-    learning_rate: float = pydantic.Field(1.0e-3, gt=0)
+    epochs: int = pydantic.Field(60, ge=1, le=100_000)
+    batch_size: int = pydantic.Field(2, ge=1, le=4096)
+    learning_rate: float = pydantic.Field(1.0e-3, gt=0, le=100)
     decay: bool = True
-    replicas: int = pydantic.Field(1, ge=1)
-    validate_every: int = pydantic.Field(5, ge=1)
+    replicas: int = pydantic.Field(1, ge=1, le=64)
+    validate_every: int = pydantic.Field(5, ge=1, le=100_000)
 
 
 class CubeAugmentationConfig(Config):
     """Standard deviations: the thesis' table 4.1 (its noise of 5 in 255), and of a gain's exponent."""
 
-    noise: float = pydantic.Field(0.02, ge=0)
-    translation_vox: float = pydantic.Field(3.0, ge=0)
-    rotation_radians: float = pydantic.Field(0.05, ge=0)
-    scaling: float = pydantic.Field(0.05, ge=0)
-    gamma: float = pydantic.Field(0.0, ge=0)
+    noise: float = pydantic.Field(0.02, ge=0, le=10)
+    translation_vox: float = pydantic.Field(3.0, ge=0, le=1000)
+    rotation_radians: float = pydantic.Field(0.05, ge=0, le=10)
+    scaling: float = pydantic.Field(0.05, ge=0, le=4)
+    gamma: float = pydantic.Field(0.0, ge=0, le=5)
 
 
 ANEW = ("source", "target", "joint")  # strategies that start from nothing
@@ -76,7 +76,7 @@ class KidneyConfig(TaskConfig):
         "geometric", "intensity", "geometric_intensity", "gated",
     ] = "source"  # fmt: skip
     source: Path | None = None
-    layers: int | None = pydantic.Field(None, ge=1)
+    layers: int | None = pydantic.Field(None, ge=1, le=1000)
     data: KidneyDataConfig
     network: SegmentationNetworkConfig | None = None
     training: KidneyTrainingConfig = KidneyTrainingConfig()

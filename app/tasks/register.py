@@ -14,6 +14,7 @@ from app.errors import UserError, list_problems
 from app.files import write_json
 from app.notes import note
 from app.quiet import import_keras
+from app.tasks.network_cost import check_memory, register_bytes
 from app.training.contract import find_model
 from app.training.run_folder import RunFolder, log
 
@@ -56,6 +57,7 @@ def run(config, dry_run=False):
     hyper = contract.hyper_vector(config.hyper)
     volumes = _read(config, len(contract.shape))
     fixed = volumes["fixed"]
+    check_memory(register_bytes(fixed.array.shape), "moving, fixed", "crop or resample the images")
     if not np.allclose(fixed.spacing_mm, contract.spacing_mm, rtol=0.05):
         note(
             f"the model was trained at {_mm(contract.spacing_mm)} mm, these images have "

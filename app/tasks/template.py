@@ -5,12 +5,21 @@ from pathlib import Path
 import numpy as np
 
 from app.config import config_text
-from app.data.mask_cohort import cohort_path, load_cases, read_cases, split_cases, split_rows, stand_ins
+from app.data.mask_cohort import (
+    cohort_path,
+    load_cases,
+    read_cases,
+    simulated_counts,
+    split_cases,
+    split_rows,
+    stand_ins,
+)
 from app.data.template_file import read_template, write_template
 from app.errors import UserError, list_problems
 from app.files import write_csv
 from app.quiet import import_keras
 from app.tasks.export_trained import export_trained
+from app.tasks.network_cost import check_cubes, cube_cost
 from app.tasks.template_config import TemplateConfig
 from app.tasks.template_shape import faults, find_template
 from app.training.run_folder import RunFolder, log
@@ -50,9 +59,15 @@ def run(config, dry_run=False, action="train", inputs=(), to=None, points=None):
     if action == "build":
         return _build(config, Path(to) if to else folder.path / "template", dry_run)
     folder.check(config, FREE_KEYS)
+    if config.data.phantom is not None:
+        trained = sum(simulated_counts(config.data).values())
+        if not trained:
+            raise UserError("data.phantom: no volume is left to train on; raise adults or children, or data.split")
+        check_cubes(config, trained, len(config.data.labels or [1]))
     if dry_run:
         return _describe(config)
     parts = _parts(config, config.output / "phantoms")
+    check_cubes(config, len(parts["train"]), len(config.data.labels or [1]))
     rows = split_rows(parts)
     check_split(folder, rows)
     loaded = _loaded(config, parts, ("train", "validate", "test"))  # what is wrong with the test is said now
@@ -195,7 +210,9 @@ def _describe(config):
 
     data, template = config.data, None
     if data.phantom is None:
-        loaded = _loaded(config, _parts(config, None), ("train", "validate", "test"))
+        parts = _parts(config, None)
+        check_cubes(config, len(parts["train"]), len(data.labels or [1]))
+        loaded = _loaded(config, parts, ("train", "validate", "test"))
         print(", ".join(f"{name}: {len(found)} volumes" for name, found in loaded.items()))
         train = loaded["train"]
         template = find_template(config, train)
@@ -211,7 +228,13 @@ def _describe(config):
         template = Template(np.ones((members, *[data.size] * 3, len(labels)), "float32"), data.spacing_mm, labels)
     print(config_text(config))
     compared = losses(config, template)
-    batches = CubeBatches(train, config.training.batch_size, config.seed, config.augmentation, 0, tuple(compared))
-    model = build(config, template)
-    compile_model(config, model, compared, len(batches))
-    tell_cost(model, batches, config.training.epochs)
+
+    def prepare(batch):
+        batches = CubeBatches(train, batch, config.seed, config.augmentation, 0, tuple(compared))
+        model = build(config, template)
+        compile_model(config, model, compared, len(batches))
+        return model, batches
+
+    batches = CubeBatches(train, config.training.batch_size, config.seed, config.augmentation)
+    cost = cube_cost(config, len(train), len(template.labels))
+    tell_cost(cost, prepare, batches.batch_size, config.training.epochs, len(batches))

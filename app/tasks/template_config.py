@@ -21,7 +21,7 @@ class TemplateShapeConfig(Config):
     kind: Literal["mean", "subject", "bank", "learned", "mask"] = "mean"
     mask: Path | None = None
     members: int = pydantic.Field(3, ge=2, le=16)
-    subjects: int = pydantic.Field(30, ge=1)
+    subjects: int = pydantic.Field(30, ge=1, le=1_000_000)
     allow_parts: bool = False
 
     @pydantic.model_validator(mode="after")
@@ -41,9 +41,9 @@ class TemplateNetworkConfig(SegmentationNetworkConfig):
 
     transform: Literal["global_local", "global", "local", "none"] = "global_local"
     diffeomorphic: bool = True
-    local_weight: float = pydantic.Field(0.01, ge=0)
-    volume_weight: float = pydantic.Field(0.05, ge=0)
-    pose_weight: float = pydantic.Field(0.3, ge=0)
+    local_weight: float = pydantic.Field(0.01, ge=0, le=1e6)
+    volume_weight: float = pydantic.Field(0.05, ge=0, le=1e6)
+    pose_weight: float = pydantic.Field(0.3, ge=0, le=1e6)
 
 
 class TemplateConfig(TaskConfig):

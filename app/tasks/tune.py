@@ -8,9 +8,10 @@ import os
 import sys
 from collections import Counter
 
-from app.config import config_text
+from app.config import config_text, with_values
 from app.errors import UserError
 from app.quiet import import_keras
+from app.tasks.network_cost import check_memory
 from app.tasks.tune_bounds import bounds_lines
 from app.tasks.tune_config import TuneConfig
 from app.training.run_folder import RunFolder, log
@@ -45,6 +46,7 @@ def run(config, dry_run=False, action="run", workers=1, address=None, name=None)
         return print("\n".join(bounds_lines(_space_size(config), config.search.trials)))
     if action in ("status", "best"):
         return _tell(config, base, folder, action)
+    check_memory(_smallest(config, base), f"the smallest network of search.space: {config.trainable.KEYS}")
     if dry_run:
         return _describe(config, base, folder)
     if action == "run" and workers > 1:
@@ -56,6 +58,17 @@ def run(config, dry_run=False, action="run", workers=1, address=None, name=None)
     if action != "worker":
         folder.open(resolved, SEARCH_LOCK)
     _search(config, base, folder, action)
+
+
+def _smallest(config, base):
+    """Bytes that the smallest network of a space takes to train, each key at the end where it takes least."""
+    for key, allowed in config.search.space.items():
+        ends = []
+        for value in allowed.extremes:
+            with contextlib.suppress(UserError):  # right only together with another key's
+                ends.append(with_values(base, {key: value}))
+        base = min(ends, key=config.trainable.memory_needed, default=base)
+    return config.trainable.memory_needed(base)
 
 
 def _search(config, base, folder, action):

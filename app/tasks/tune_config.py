@@ -1,6 +1,7 @@
 """Config of the task `tune`: another task's config with a `search` section."""
 
 import importlib
+import math
 from typing import Literal
 
 import pydantic
@@ -11,17 +12,19 @@ from app.tuning.kernel import SHAPES
 
 TRAINABLE = {"hypermorph": "app.tasks.hypermorph", "fov": "app.tasks.fov"}
 FROZEN = ("output", "data", "evaluation", "task", "seed")
+LARGEST = 1e15  # whole numbers up to it are floats' too
+MOST_LEVELS = 100_000  # values of one key that are listed
 METHODS = ("random", "grid", "bayesian", "hyperband", "hyperband+bayesian")
 
 
 class RangeConfig(Config):
     """Values of one key: `low` and `high`, or `choices`; `when` other keys have certain values."""
 
-    low: int | float | None = None
-    high: int | float | None = None
+    low: int | float | None = pydantic.Field(None, ge=-LARGEST, le=LARGEST)
+    high: int | float | None = pydantic.Field(None, ge=-LARGEST, le=LARGEST)
     scale: Literal["linear", "log", "reverse_log"] = "linear"
     step: int | float | None = pydantic.Field(None, gt=0)
-    choices: list | None = pydantic.Field(None, min_length=1)
+    choices: list | None = pydantic.Field(None, min_length=1, max_length=1000)
     when: dict[str, list] = {}
 
     @pydantic.model_validator(mode="after")
@@ -32,7 +35,22 @@ class RangeConfig(Config):
             raise ValueError("low must be below high")
         if self.choices is None and self.scale != "linear" and self.low <= 0:
             raise ValueError("a logarithmic scale needs a positive low")
+        if self.choices is None:
+            self._check_levels()
         return self
+
+    def _check_levels(self):
+        """A search lists the values of whole numbers and of steps."""
+        whole = isinstance(self.low, int) and isinstance(self.high, int)
+        step = int(self.step) if whole and self.step else self.step
+        if self.step is not None and (not step or (self.scale != "linear" and step <= 1)):
+            raise ValueError("step: at least 1 of whole numbers, and a factor above 1 of a logarithmic scale")
+        if self.scale == "linear":
+            levels = (self.high - self.low) / (step or 1) if step or whole else 0
+        else:
+            levels = math.log(self.high / self.low) / math.log(step) if step else self.high - self.low if whole else 0
+        if levels > MOST_LEVELS:
+            raise ValueError(f"more than {MOST_LEVELS:,} values; give a larger step, or low and high with a point")
 
     @property
     def extremes(self):
@@ -44,23 +62,23 @@ class SearchConfig(Config):
     """The search: see `app.tuning`."""
 
     method: Literal[METHODS] = "hyperband+bayesian"
-    space: dict[str, RangeConfig] = pydantic.Field(min_length=1)
+    space: dict[str, RangeConfig] = pydantic.Field(min_length=1, max_length=100)
     objective: str = "validation_dice"
     direction: Literal["min", "max"] = "max"
-    trials: int | None = pydantic.Field(None, ge=1)
+    trials: int | None = pydantic.Field(None, ge=1, le=1_000_000)
     unit: Literal["epochs", "seconds"] = "epochs"
-    budget: float | None = pydantic.Field(None, gt=0)
-    min_budget: float = pydantic.Field(1, gt=0)
-    factor: int = pydantic.Field(3, ge=2)
-    cycles: int = pydantic.Field(1, ge=1)
+    budget: float | None = pydantic.Field(None, gt=0, le=1e8)
+    min_budget: float = pydantic.Field(1, ge=0.001, le=1e8)
+    factor: int = pydantic.Field(3, ge=2, le=1000)
+    cycles: int = pydantic.Field(1, ge=1, le=10_000)
     liar: Literal["min", "mean", "max", "believer"] = "max"
     acquisition: Literal["expected_improvement", "probability_of_improvement"] = "expected_improvement"
     kernel: Literal[SHAPES] = "matern"
     marginalise: int = pydantic.Field(0, ge=0, le=100)
-    grid_points: int = pydantic.Field(5, ge=2)
-    keep_best: int = pydantic.Field(3, ge=1)
-    max_parameters: int | None = pydantic.Field(None, ge=1)
-    lease_seconds: float = pydantic.Field(120, gt=0)
+    grid_points: int = pydantic.Field(5, ge=2, le=10_000)
+    keep_best: int = pydantic.Field(3, ge=1, le=10_000)
+    max_parameters: int | None = pydantic.Field(None, ge=1, le=10**12)
+    lease_seconds: float = pydantic.Field(120, gt=0, le=1e7)
 
     @pydantic.model_validator(mode="after")
     def _ends(self):
@@ -101,14 +119,15 @@ class TuneConfig(TaskConfig):
             problems += [
                 f"search.space: {key}: unknown parent {one}" for one in allowed.when if one not in self.search.space
             ]
-            errors = []
+            errors, always = [], []
             for value in allowed.extremes:
                 try:
                     with_values(base, {key: value})
                 except UserError as error:
-                    errors += error.problems
-            # A value may be right only together with another key's; unknown keys and types never are.
-            if len(errors) == len(allowed.extremes):
-                problems.append(f"search.space: {errors[0]}")
+                    errors.append(error.problems[0])
+                    always += [one for one in error.problems if one.startswith(f"{key}: {key}")]
+            # A value may be right only together with another key's; unknown keys, types and bounds never are.
+            if always or len(errors) == len(allowed.extremes):
+                problems.append(f"search.space: {(always or errors)[0]}")
         list_problems(problems)
         return base

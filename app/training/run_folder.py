@@ -9,9 +9,10 @@ from pathlib import Path
 
 from app.config import config_text, load_config
 from app.errors import UserError
-from app.files import write_csv, write_json, write_text
+from app.files import user_text, write_csv, write_json, write_text
 from app.processor import cores, onednn_state, processor
 from app.training.run_lock import lock_folder
+from app.yaml_text import LARGEST, read_yaml
 
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "nibabel", "SimpleITK", "pydantic", "matplotlib")
 
@@ -145,15 +146,13 @@ def _as_read_now(file, config):
     try:
         return config_text(load_config(type(config), file))
     except UserError:
-        return file.read_text()
+        return user_text(file, LARGEST, "delete it, or choose another folder with --set output=FOLDER")
 
 
 def _without(text, free):
-    import yaml
-
     try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError:
+        values = read_yaml(text, "config")
+    except UserError:
         return text
     for key in free:
         *parents, last = key.split(".")

@@ -38,9 +38,9 @@ class BodiesConfig(Config):
     Of the examinations about a quarter shows the whole body, a fifth the spine, the rest a part.
     """
 
-    subjects: int = pydantic.Field(240, ge=4)
+    subjects: int = pydantic.Field(240, ge=4, le=100_000)
     matrix: int = pydantic.Field(72, ge=24, le=512)
-    seed: int = pydantic.Field(0, ge=0)
+    seed: int = pydantic.Field(0, ge=0, lt=2**32)
 
 
 def write_bodies(folder, config):

@@ -20,10 +20,10 @@ CALLED = {"adults": "adult", "children": "child"}
 class KidneysConfig(Config):
     """A simulated cohort of kidneys; the thesis' numbers (section 3.2.3) by default."""
 
-    adults: int = pydantic.Field(503, ge=0)
-    children: int = pydantic.Field(64, ge=0)
+    adults: int = pydantic.Field(503, ge=0, le=100_000)
+    children: int = pydantic.Field(64, ge=0, le=100_000)
     detail_mm: float = pydantic.Field(3.0, ge=1.0, le=8.0)
-    seed: int = pydantic.Field(0, ge=0)
+    seed: int = pydantic.Field(0, ge=0, lt=2**32)
 
 
 def write_kidneys(folder, config):
