@@ -10,6 +10,7 @@ import os
 import sys
 import traceback
 
+from app import signals
 from app.errors import UserError, printable, shortened
 from app.notes import forget
 from app.tasks import TASKS
@@ -173,13 +174,14 @@ def main(arguments=None):
             where = error.filename or "the output folder"
             return _say(
                 [
-                    f"{where}: cannot be written ({error.strerror}); free space or choose another "
-                    "folder with --set output=FOLDER, then run the same command again"
+                    f"{where}: cannot be written ({error.strerror}); free space or choose another folder with "
+                    f"{'--to FOLDER' if getattr(options, 'to', None) else '--set output=FOLDER'}, then run the same "
+                    "command again"
                 ]
             )
         return _our_fault()
     except KeyboardInterrupt:
-        return _say(["interrupted; the same command goes on from the last checkpoint"])
+        return _say([signals.LINE])
     except Exception:
         return _our_fault()
     finally:

@@ -10,6 +10,7 @@ from collections import Counter
 
 from app.config import config_text, with_values
 from app.errors import UserError
+from app.notes import note
 from app.quiet import import_keras
 from app.tasks.network_cost import check_memory
 from app.tasks.tune_bounds import bounds_lines
@@ -52,7 +53,7 @@ def run(config, dry_run=False, action="run", workers=1, address=None, name=None)
     if action == "run" and workers > 1:
         return _run_with_workers(config, resolved, base, folder, workers)
     if action in ("chief", "worker"):
-        _join(action, address, name)
+        _join(action, address, name, folder)
     if action == "worker":
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
     if action != "worker":
@@ -75,7 +76,7 @@ def _search(config, base, folder, action):
     import_keras()
 
     from app.tuning.budgeted_tuner import BudgetedTuner
-    from app.tuning.distributed import serve
+    from app.tuning.distributed import make_token, serve
     from app.tuning.hparams_board import HParamsBoard
     from app.tuning.local_workers import watch_parent
     from app.tuning.task_model import TaskModel
@@ -105,6 +106,7 @@ def _search(config, base, folder, action):
         ),
     )
     if action == "chief":
+        make_token(folder.path / "search.token")
         tuner.save()
         if not serve(oracle):
             raise UserError(f"{folder.path}: no worker for an hour; start workers, then run the same command again")
@@ -224,14 +226,22 @@ def _run_with_workers(config, resolved, base, folder, workers):
     log(f"report: {folder.path / 'report.html'}")
 
 
-def _join(action, address, name):
+def _join(action, address, name, folder):
     host, _, port = (address or "").rpartition(":")
-    if not host or not port.isdigit():
-        raise UserError(f"tune {action}: --address HOST:PORT of the chief is needed (given: {address})")
+    if not host or not port.isdigit() or not 0 < int(port) < 2**16:
+        raise UserError(
+            f"tune {action}: --address HOST:PORT of the chief is needed, a port from 1 to 65535 (given: {address})"
+        )
     if action == "worker" and not name:
         raise UserError("tune worker: --name is needed, another one for each worker")
     name = "chief" if action == "chief" else name.replace("chief", "worker")
     os.environ |= {"KERASTUNER_ORACLE_IP": host, "KERASTUNER_ORACLE_PORT": port, "KERASTUNER_TUNER_ID": name}
+    os.environ["KERASMORPH_TOKEN_FILE"] = str(folder.path / "search.token")
+    if action == "chief" and host not in ("localhost", "127.0.0.1", "[::1]", "::1"):
+        note(
+            f"--address {host}: other machines reach the chief there, unencrypted; it answers those that can read "
+            f"{folder.path / 'search.token'}"
+        )
 
 
 def _tell(config, base, folder, action):

@@ -32,7 +32,7 @@ def train(build, pairs, config, folder, measure=None, compile_model=None):
         The trained model and its history, a list of dicts.
 
     Raises:
-        UserError: If the checkpoint is damaged.
+        UserError: If the checkpoint is damaged, or the history is another training's.
     """
     with replicated(config.replicas):
         model, history = _train(build, pairs, config, folder, measure, compile_model)
@@ -47,6 +47,11 @@ def _train(build, pairs, config, folder, measure, compile_model):
         model = load_checkpoint(last)
         done = int(keras.ops.convert_to_numpy(model.optimizer.iterations)) // steps
         history = [row for row in folder.read_history() if row["epoch"] <= done]
+        if [row["epoch"] for row in history] != list(range(1, done + 1)):
+            raise UserError(
+                f"{folder.path}: history.csv tells of {len(history)} of the {done} epochs that its checkpoint has: "
+                "another training wrote here, or one file was restored alone; restore both, or train in another folder"
+            )
         if done < config.epochs:
             log(f"going on after epoch {done} of {config.epochs}")
     else:

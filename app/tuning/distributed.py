@@ -4,8 +4,11 @@ The messages are Keras Tuner's own (version 1.4.8): this file alone touches its 
 """
 
 import contextlib
+import hmac
 import logging
+import math
 import os
+import secrets
 import threading
 import time
 from concurrent import futures
@@ -16,9 +19,14 @@ from keras_tuner.src import protos
 from keras_tuner.src.distribute.oracle_chief import OracleServicer
 from keras_tuner.src.distribute.oracle_client import OracleClient
 from keras_tuner.src.engine import conditions
+from keras_tuner.src.engine.trial import Trial
+
+from app.errors import UserError
 
 LOG = logging.getLogger("kerasmorph")
-BEAT_SECONDS = 5.0
+BEAT_SECONDS, SAY_SECONDS = 5.0, 20.0
+TOKEN, WORKER = "kerasmorph-token", "kerasmorph-worker"  # metadata of each call
+TOKEN_FILE = "KERASMORPH_TOKEN_FILE"  # variable that names the file with the search's token
 conditions.print = lambda *words: None  # 1.4.8 prints each condition's value whenever it sends one
 tuner_config.DEBUG = False  # a failed trial is one line; its traceback is in its error.txt
 OPTIONS = [("grpc.max_reconnect_backoff_ms", 2000), ("grpc.so_reuseport", 0)]
@@ -42,7 +50,7 @@ class PatientOracle(OracleClient):
 
     Args:
         oracle: The worker's own copy, for its settings.
-        patience_seconds: Time without a chief after which a call raises.
+        patience_seconds: Time without a chief after which a call raises `UserError`.
     """
 
     def __init__(self, oracle, patience_seconds=600.0):
@@ -81,26 +89,84 @@ class PatientOracle(OracleClient):
 
 
 class _Repeating:
-    """A gRPC stub whose calls are repeated while the server is away."""
+    """A gRPC stub whose calls are repeated while the server is away, which is said now and then."""
 
     def __init__(self, kind, address, patience_seconds):
-        self._kind, self._address, self._patience = kind, address, patience_seconds
+        self._address, self._patience, self._said = address, patience_seconds, 0.0
         self._stub = kind(grpc.insecure_channel(address, options=OPTIONS))
 
     def __getattr__(self, name):
         def call(request, **_):
-            until = time.monotonic() + self._patience
+            started = time.monotonic()
             while True:
+                self._say(started)
                 try:
-                    # Not for as long as the patience: a channel may miss that the server is back.
-                    return getattr(self._stub, name)(request, wait_for_ready=True, timeout=120.0)
+                    metadata = [(TOKEN, _token()), (WORKER, os.environ["KERASTUNER_TUNER_ID"])]
+                    # A short time: a channel may miss that the server is back.
+                    return getattr(self._stub, name)(
+                        request, wait_for_ready=True, timeout=SAY_SECONDS, metadata=metadata
+                    )
+                except FileNotFoundError:
+                    time.sleep(0.5)  # the chief, which writes the token, has not begun
                 except grpc.RpcError as error:
-                    away = error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-                    if not away or time.monotonic() > until:
+                    if error.code() == grpc.StatusCode.UNAUTHENTICATED:
+                        raise UserError(
+                            f"the chief at {self._address} does not know the token {os.environ.get(TOKEN_FILE)}: it "
+                            "leads another search; correct --address, or share its output folder"
+                        ) from None
+                    if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
                         raise
                     time.sleep(0.5)
+                if time.monotonic() - started > self._patience:
+                    raise UserError(
+                        f"no chief at {self._address} for {self._patience:.0f} s; start it, or correct --address"
+                    )
 
         return call
+
+    def _say(self, started):
+        now = time.monotonic()
+        if now - started >= SAY_SECONDS and now - self._said >= SAY_SECONDS:
+            self._said = now
+            LOG.info("waiting for the chief at %s, since %.0f s", self._address, now - started)
+
+
+def make_token(path):
+    """Write a search's token, which its workers read: whoever cannot read the output folder takes no part.
+
+    Args:
+        path: File; one that is there is kept.
+    """
+    with contextlib.suppress(FileExistsError):
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(handle, "w") as file:
+            file.write(secrets.token_hex(32))
+
+
+def _token():
+    """The search's token; "" where no file is named, as between processes of a program of one's own."""
+    if TOKEN_FILE not in os.environ:
+        return ""
+    with open(os.environ[TOKEN_FILE]) as file:
+        return file.read().strip()
+
+
+class _Gate(grpc.ServerInterceptor):
+    """Lets in whoever knows the token."""
+
+    def __init__(self, token):
+        self.token = token
+
+        def refuse(request, context):
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "another search's token, or none")
+
+        self.refusal = grpc.unary_unary_rpc_method_handler(refuse)
+
+    def intercept_service(self, continuation, call):
+        """See `grpc.ServerInterceptor`."""
+        given = dict(call.invocation_metadata).get(TOKEN, "")
+        known = hmac.compare_digest(str(given).encode(), self.token.encode())
+        return continuation(call) if known else self.refusal
 
 
 class _Servicer(OracleServicer):
@@ -114,6 +180,31 @@ class _Servicer(OracleServicer):
         self.last_call[request.tuner_id] = time.monotonic()
         return super().CreateTrial(request, context)
 
+    def UpdateTrial(self, request, context):  # noqa: N802
+        if not self._holds(request.trial_id, context):
+            known = self.oracle.trials.get(request.trial_id) or Trial(
+                self.oracle.get_space(), request.trial_id, "STOPPED"
+            )
+            return protos.get_service().UpdateTrialResponse(trial=known.to_proto())
+        for name in [name for name, value in request.metrics.items() if not math.isfinite(value)]:
+            LOG.info("trial %s: %s is not finite in step %s; left out", request.trial_id, name, request.step)
+            del request.metrics[name]
+        return super().UpdateTrial(request, context)
+
+    def EndTrial(self, request, context):  # noqa: N802
+        if not self._holds(request.trial.trial_id, context):
+            return protos.get_service().EndTrialResponse()
+        return super().EndTrial(request, context)
+
+    def _holds(self, trial_id, context):
+        """Whether the trial is the caller's; not if it was taken for dead, and the trial went to another."""
+        worker = dict(context.invocation_metadata()).get(WORKER, "")
+        held = self.oracle.ongoing_trials.get(worker)
+        if held is None or held.trial_id != trial_id:
+            LOG.info("worker %s reports of trial %s, which it does not hold; left out", worker, trial_id)
+            return False
+        return True
+
 
 def serve(oracle, patience_seconds=3600.0):
     """Be the chief until the search is over and its workers have been told.
@@ -126,17 +217,20 @@ def serve(oracle, patience_seconds=3600.0):
         Whether the search came to its end.
 
     Raises:
-        OSError: If the address cannot be had.
+        UserError: If the address cannot be had.
     """
     address = f"{os.environ['KERASTUNER_ORACLE_IP']}:{os.environ['KERASTUNER_ORACLE_PORT']}"
     # One thread: a trial is created and saved before the next is.
-    server = grpc.server(futures.ThreadPoolExecutor(max_workers=1), options=OPTIONS)
+    pool = futures.ThreadPoolExecutor(max_workers=1)
+    server = grpc.server(pool, interceptors=[_Gate(_token())], options=OPTIONS)
     servicer = _Servicer(oracle)
     protos.get_service_grpc().add_OracleServicer_to_server(servicer, server)
     try:
         server.add_insecure_port(address)
     except RuntimeError as error:
-        raise OSError(f"{address}: cannot be listened on; is another search running there?") from error
+        raise UserError(
+            f"--address {address}: cannot be listened on ({str(error)[:80]}); choose a free port of this machine"
+        ) from None
     server.start()
     LOG.info("chief listens on %s", address)
     started = time.monotonic()

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -58,7 +57,6 @@ def run_local(config_file, folder, workers):
     log(f"chief and {workers} workers on {address}; their output is in {folder}")
     running = {name: start(role, name, environment) for name, (role, environment) in plan.items()}
     restarts = 0
-    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         while running:
             time.sleep(0.3)
@@ -78,7 +76,6 @@ def run_local(config_file, folder, workers):
             if "chief" not in running:
                 _wait(running)
     finally:
-        signal.signal(signal.SIGTERM, before)
         for process in running.values():
             process.terminate()
         _wait(running)
@@ -121,10 +118,6 @@ def _wait(running, seconds=15.0):
 def _last_error(path, name, code):
     lines = [line for line in path.read_text(errors="replace").splitlines() if line.startswith("error: ")]
     return lines[-1].removeprefix("error: ") if lines else f"{name} ended with code {code}; see {path}"
-
-
-def _interrupt(*_):
-    raise KeyboardInterrupt
 
 
 def _free_port():

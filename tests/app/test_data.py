@@ -225,7 +225,7 @@ def test_batches_read_nan_as_the_config_says(tmp_path):
     """The check passes with `nan: zero`, and the training reads NaN all the same."""
     array = np.arange(64, dtype="float32").reshape(4, 4, 4)
     array[0] = np.nan
-    write_volume(tmp_path / "a.nii", Volume(array, np.eye(4)))
+    nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), tmp_path / "a.nii")
     cache = SubjectCache(CohortConfig(images=f"{tmp_path}/*.nii", nan="zero"), (4, 4, 4))
     image = cache.image(read_cohort(CohortConfig(images=f"{tmp_path}/*.nii"))[0])
     assert np.isfinite(image).all()

@@ -1,0 +1,54 @@
+"""SIGTERM and Ctrl-C: both end a command with a line, soon, and with all that it started.
+
+Python runs a handler between two of its own instructions. Importing TensorFlow, or a step within it, may keep it from
+that for minutes; then a thread that the system wakes ends the process.
+"""
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+from app.training.run_lock import release_folders
+
+PATIENCE_SECONDS = 2.0
+LINE = "interrupted; the same command goes on from the last checkpoint"
+USER_INPUT = 2
+
+
+def end_on_signals():
+    """From now on SIGTERM raises `KeyboardInterrupt`, as Ctrl-C does; who does not end within two seconds is ended.
+
+    For the program alone: a library leaves its host's signals as they are.
+    """
+    ours, systems = socket.socketpair()
+    systems.setblocking(False)
+    signal.set_wakeup_fd(systems.fileno(), warn_on_full_buffer=False)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    threading.Thread(target=_watch, args=(ours, systems), daemon=True).start()
+
+
+def _watch(ours, _):  # both ends stay open as long as this thread lives
+    while True:
+        if ours.recv(1)[0] in (signal.SIGTERM, signal.SIGINT):
+            break
+    time.sleep(PATIENCE_SECONDS)
+    print(f"error: {LINE}", file=sys.stderr, flush=True)
+    release_folders()
+    for child in _children(os.getpid()):
+        os.kill(child, signal.SIGKILL)
+    os._exit(USER_INPUT)
+
+
+def _children(process):
+    """Process numbers of those that a process started, where the system lists them."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(path.read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            continue  # it has ended meanwhile
+        if parent == process:
+            yield int(path.parent.name)
