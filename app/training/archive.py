@@ -20,7 +20,7 @@ OF_KERAS = {
 
 
 def check_archive(path):
-    """See that a model file holds a network of this project, and only that.
+    """See that a model file holds a network of this project, and only that; its classes have been registered.
 
     Nothing of it is executed, built or unpacked to the disk.
 
@@ -85,7 +85,9 @@ def _known(value):
     if not isinstance(module, str) or not isinstance(name, str):
         return False
     if module.startswith(OURS):
-        return registered == f"kerasmorph>{name}"
+        import keras
+
+        return registered == f"kerasmorph>{name}" and keras.saving.get_registered_object(registered) is not None
     return name in OF_KERAS.get(module, ()) and registered in (None, name)
 
 

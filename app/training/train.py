@@ -147,12 +147,13 @@ def load_registration(path, contract, precision=None):
     """
     model = load_checkpoint(path, precision)
     names = [one.name for one in getattr(model, "hyper_parameters", [])]
-    rank = getattr(model, "rank", None)
-    if names != list(contract.hyper) or rank not in (None, len(contract.shape)):
+    official = getattr(model, "architecture", None)
+    rank = len(official.shape) if official else model.get_config()["rank"]
+    if names != list(contract.hyper) or rank != len(contract.shape):
         told, has = (", ".join(one) or "none" for one in (contract.hyper, names))
         raise UserError(
             f"{path.with_suffix('.json')}: tells of {len(contract.shape)}D images and hyper-parameters {told}; the "
-            f"model beside it takes {rank or '?'}D and {has}; copy both from one run"
+            f"model beside it takes {rank}D and {has}; copy both from one run"
         )
     return model
 
@@ -170,7 +171,6 @@ def load_checkpoint(path, precision=None):
     Raises:
         UserError: If the file is missing or damaged.
     """
-    check_archive(path)
     import nets.classification.slice_classifier
     import nets.legacy
     import nets.registration.hypermorph  # noqa: F401 - they register their classes
@@ -179,6 +179,7 @@ def load_checkpoint(path, precision=None):
     import transfer.adapted_unet  # noqa: F401
     from nets.precision import in_precision
 
+    check_archive(path)
     if line := slow_precision(precision):
         log(line)
     try:
