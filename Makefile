@@ -26,7 +26,7 @@ demo: $(STAMP)
 	$(RUN) main.py hypermorph --config configs/hypermorph/demo.yaml
 
 test: $(STAMP)
-	$(RUN) -m pytest -n 2 --dist loadfile
+	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-backends: $(BACKENDS)
 	KERAS_BACKEND=jax .venv-backends/bin/python -m pytest tests/nets tests/classification tests/transfer tests/segmentation

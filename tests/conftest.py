@@ -18,6 +18,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = Path(__file__).resolve().parents[1]
 
 
+# Files that take minutes: two processes are done sooner if these are not the last.
+LONG = [
+    "test_commands.py", "test_commands_of_masks.py", "test_tune_task.py", "test_convert.py", "test_variants.py",
+    "test_template.py", "test_kidney.py", "test_replay.py", "test_tasks.py", "test_tuner.py",
+]  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files first."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _frozen():
     """Keras collects garbage between models; what was imported by then need not be looked through each time."""
