@@ -7,6 +7,8 @@ import numpy as np
 from app.data.header_fields import check_type
 from app.data.stored import check_claim
 from app.errors import UserError
+from app.finite import check_finite
+from app.strangers import regular_file
 
 VOXELS, AFFINE = "vol.npy", "affine.npy"
 
@@ -34,6 +36,31 @@ def read_npz(path):
         return _array(archive, VOXELS, path), np.asarray(affine, dtype="float64")
 
 
+def read_arrays(path, names):
+    """Read finite arrays by their names.
+
+    Args:
+        path: npz file.
+        names: Of the arrays.
+
+    Returns:
+        List of arrays.
+
+    Raises:
+        UserError: If the file is missing, damaged or lacks an array, or one holds other than finite numbers, or claims
+            more than the file holds.
+    """
+    regular_file(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return [check_finite(_array(archive, f"{name}.npy", path), f"{path}: '{name}'") for name in names]
+    except UserError:
+        raise
+    except Exception as error:  # zipfile, zlib and numpy raise their own kinds
+        reason = " ".join(str(error).split())[:100]
+        raise UserError(f"{path}: damaged ({reason}); restore it from its source") from None
+
+
 def _array(archive, name, path, expected=None):
     member = archive.getinfo(name)
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -48,6 +75,8 @@ def _array(archive, name, path, expected=None):
     if expected and shape != expected:
         raise UserError(f"{path}: 'affine' has shape {shape}, expected {expected}; correct it")
     held = min(member.compress_size, archive.fp.seek(0, 2))
-    check_claim(path, shape, dtype, held, member.compress_type == zipfile.ZIP_DEFLATED)
+    check_claim(
+        path, shape or ((1,) if name != VOXELS else ()), dtype, held, member.compress_type == zipfile.ZIP_DEFLATED
+    )
     with archive.open(member) as file:
         return np.lib.format.read_array(file, allow_pickle=False)

@@ -7,6 +7,7 @@ import numpy as np
 from scipy.ndimage import label
 
 from app.data.cube import cube_grid, from_cube, to_cube
+from app.data.npz import read_arrays
 from app.errors import UserError
 from app.files import whole_file
 from app.finite import check_finite
@@ -247,10 +248,12 @@ def _volumes(cases):
 
 def _population(folder):
     try:
-        with np.load(folder.path / POPULATION) as content:
-            return content["mean"], content["covariance"], int(content["count"])
-    except (OSError, ValueError, KeyError):
+        mean, covariance, count = read_arrays(folder.path / POPULATION, ("mean", "covariance", "count"))
+        if mean.ndim != 1 or covariance.shape != 2 * mean.shape or count.size != 1 or not 0 < count < 1e9:
+            raise UserError("arrays of other shapes than it has")
+    except UserError as error:
         raise UserError(
-            f"{folder.path / POPULATION}: missing or damaged; the gate needs to know how the source population looks: "
-            "train the source again with this version, or use strategy 'geometric_intensity'"
+            f"{folder.path / POPULATION}: missing or damaged ({error.problems[0][-120:]}); the gate needs to know "
+            "how the source population looks: train the source again, or use strategy 'geometric_intensity'"
         ) from None
+    return mean, covariance, int(count)

@@ -14,10 +14,12 @@ import pytest
 from app.data.official import read_official
 from app.errors import UserError
 from app.finite import check_finite
+from app.tasks.kidney_model import POPULATION, _population
 from app.training.archive import check_archive
 from app.training.contract import Contract
 from app.training.fov_contract import FovContract
 from app.training.kidney_contract import KidneyContract
+from app.training.run_folder import RunFolder
 from app.training.template_contract import TemplateContract
 from app.training.train import load_checkpoint, load_registration
 from nets.registration.voxelmorph import VoxelMorph
@@ -375,3 +377,29 @@ def test_results_that_are_no_numbers():
         spoiled[1, 1] = value
         with pytest.raises(UserError, match="x: 1 of 16 numbers are NaN or infinite"):
             check_finite(spoiled, "x")
+
+
+def test_a_population_of_strangers(tmp_path):
+    """The gate's file lies beside a model: pickles run code, and a claim of a terabyte takes the machine."""
+    good = {"mean": np.zeros(3), "covariance": np.eye(3), "count": np.array(9)}
+    folder = RunFolder(tmp_path)
+    path = tmp_path / POPULATION
+    np.savez_compressed(path, **good)
+    assert _population(folder)[2] == 9
+    for change, words in (
+        ({"mean": np.array([None, {}])}, "Python objects"),
+        ({"mean": np.array([0.0, np.nan, 1.0])}, "NaN or infinite"),
+        ({"covariance": np.eye(4)}, "other shapes"),
+        ({"count": np.array(-1)}, "other shapes"),
+    ):
+        np.savez_compressed(path, **{**good, **change})
+        with pytest.raises(UserError, match=words):
+            _population(folder)
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**11,)})
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("mean.npy", header.getvalue())
+    for content in (path.read_bytes(), b"", b"PK\x03\x04 cut short"):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match="missing or damaged"):
+            _population(folder)
