@@ -17,7 +17,7 @@ from app.tasks import TASKS
 from app.training.run_lock import release_folders
 
 DONE, OUR_FAULT, USER_INPUT = 0, 1, 2
-LINE = 300  # letters of a printed problem
+LINE = 390  # letters of a printed problem
 NO_ROOM = (
     errno.ENOSPC,
     errno.EDQUOT,

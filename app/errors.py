@@ -2,7 +2,7 @@
 
 import contextlib
 
-LONG_WORD = 80
+LONG_WORD = 60
 
 
 class UserError(Exception):

@@ -25,12 +25,12 @@ def is_litter(path):
 
 
 def composed(text):
-    """Text whose accents are parts of their letters: file systems and archives of macOS split 'ä' in two."""
+    """Text whose accents are parts of their letters: file systems and archives of macOS make two of one."""
     return unicodedata.normalize("NFC", str(text))
 
 
 def as_stored(path):
-    """A path as the disk spells it: whether an 'ä' is stored as one letter or as two is nothing that a user sees.
+    """A path as the disk spells it: whether an accented letter is stored as one or as two is nothing that a user sees.
 
     Args:
         path: File or folder.
@@ -135,7 +135,7 @@ def write_text(path, text):
         text: Its content.
     """
     with whole_file(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path, content):
@@ -157,7 +157,7 @@ def write_csv(path, rows):
     """
     import csv
 
-    with whole_file(path) as temporary, open(temporary, "w", newline="") as file:
+    with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else [])
         writer.writeheader()
         writer.writerows(rows)

@@ -17,7 +17,7 @@ FILES = [path for room in ALLOWED for path in sorted((ROOT / room).rglob("*.py")
 
 
 def imports(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -46,7 +46,7 @@ def test_tensorflow_stays_behind_its_seams():
 
 def test_no_source_file_over_400_lines():
     """One idea a file."""
-    long = [str(path) for path in FILES if len(path.read_text().splitlines()) > 400]
+    long = [str(path) for path in FILES if len(path.read_text(encoding="utf-8").splitlines()) > 400]
     assert not long
 
 
@@ -54,7 +54,7 @@ def test_public_names_have_docstrings():
     """What has no docstring cannot be used without reading its code."""
     missing = []
     for path in FILES:
-        tree = ast.parse(path.read_text())
+        tree = ast.parse(path.read_text(encoding="utf-8"))
         for node in [tree, *tree.body]:
             public = isinstance(node, ast.Module) or (
                 isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")

@@ -17,7 +17,6 @@ from app.data.orthogonal import on_orthogonal_grid
 from app.data.stored import read_voxels
 from app.errors import UserError, list_problems
 from app.files import whole_file
-from app.finite import check_finite
 from app.notes import note
 
 ROUNDING = 0.01  # how far a label may lie from a whole number
@@ -126,13 +125,13 @@ def write_volume(path, volume):
         volume: `Volume`. Its header is kept where the format is the header's own.
 
     Raises:
-        UserError: If the format is unknown or cannot hold the values, or one of them is not finite.
+        UserError: If the format is unknown, or cannot hold the values.
     """
     path = Path(path)
     suffix = known_suffix(path)
     if suffix not in WRITERS:
         raise UserError(f"{path}: images are not written so; name it {', '.join(WRITERS)}")
-    volume = dataclasses.replace(volume, array=check_finite(plain(volume.array, path), path))
+    volume = dataclasses.replace(volume, array=plain(volume.array, path))
     with whole_file(path) as temporary:
         WRITERS[suffix](temporary, volume)
 

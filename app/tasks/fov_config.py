@@ -48,7 +48,7 @@ class FovTrainingConfig(Config):
     batch_size: int = pydantic.Field(8, ge=1, le=4096)
     slices: int | None = pydantic.Field(None, ge=1, le=10**9)
     optimizer: Literal["sgd", "adam"] = "sgd"
-    learning_rate: float = pydantic.Field(1.0e-3, gt=0, le=100)
+    learning_rate: float = pydantic.Field(1.0e-3, gt=0, le=1e38)
     decay: bool = False
     replicas: int = pydantic.Field(1, ge=1, le=64)
     validate_every: int = pydantic.Field(1, ge=1, le=100_000)

@@ -63,7 +63,7 @@ class TrainingConfig(Config):
     batch_size: int = pydantic.Field(1, ge=1, le=4096)
     replicas: int = pydantic.Field(1, ge=1, le=64)
     hyper_per: Literal["batch", "sample"] = "sample"
-    learning_rate: float = pydantic.Field(1.0e-3, gt=0, le=100)
+    learning_rate: float = pydantic.Field(1.0e-3, gt=0, le=1e38)
     decay: bool = True
     validate_every: int = pydantic.Field(5, ge=1, le=100_000)
     validate_pairs: int = pydantic.Field(5, ge=1, le=1_000_000)

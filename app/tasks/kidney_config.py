@@ -48,7 +48,7 @@ class KidneyTrainingConfig(Config):
 
     epochs: int = pydantic.Field(60, ge=1, le=100_000)
     batch_size: int = pydantic.Field(2, ge=1, le=4096)
-    learning_rate: float = pydantic.Field(1.0e-3, gt=0, le=100)
+    learning_rate: float = pydantic.Field(1.0e-3, gt=0, le=1e38)
     decay: bool = True
     replicas: int = pydantic.Field(1, ge=1, le=64)
     validate_every: int = pydantic.Field(5, ge=1, le=100_000)

@@ -12,6 +12,7 @@ from app.data.volumes import write_volume
 from app.data.warps import write_displacement
 from app.errors import UserError, list_problems
 from app.files import write_json
+from app.finite import check_finite
 from app.notes import note
 from app.quiet import import_keras
 from app.tasks.network_cost import check_memory, register_bytes
@@ -158,7 +159,7 @@ def _read(config, rank):
 
 
 def _write_like_fixed(path, array, fixed):
-    write_volume(path, dataclasses.replace(fixed, array=array))
+    write_volume(path, dataclasses.replace(fixed, array=check_finite(array, path)))
 
 
 def _mm(spacing):

@@ -131,7 +131,7 @@ def _conclude(config, base, folder, oracle):
 def _why_all_failed(folder):
     """The commonest last line of the trials' errors."""
     files = (folder.path / "trials").glob("trial_*/error.txt")
-    reasons = Counter((file.read_text().strip().splitlines() or ["no message"])[-1] for file in files)
+    reasons = Counter((file.read_text(encoding="utf-8").strip().splitlines() or ["no message"])[-1] for file in files)
     reason, count = reasons.most_common(1)[0] if reasons else ("no message", 0)
     return f"all trials failed, {count} of them with: {reason[:160]}"
 

@@ -301,4 +301,4 @@ def _has_weights(folder):
 
 
 def _read_progress(folder):
-    return json.loads((folder / PROGRESS).read_text())
+    return json.loads((folder / PROGRESS).read_text(encoding="utf-8"))

@@ -35,7 +35,13 @@ finally:
 def test_who_cannot_listen_is_ended(tmp_path, number, within_c):
     """A step of TensorFlow, or a cleaning up that hangs, would leave a cluster's job to SIGKILL and its lock behind."""
     code = BUSY.format(root=str(ROOT), folder=str(tmp_path / "run"), within_c=within_c)
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+    )
     child = int(process.stdout.readline())
     time.sleep(0.3)
     process.send_signal(number)

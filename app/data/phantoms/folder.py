@@ -19,7 +19,7 @@ def cohort_folder(folder, config, pattern):
     """
     folder = Path(folder)
     settings = folder / "phantoms.yaml"
-    if not (settings.is_file() and settings.read_text() == config_text(config)):
+    if not (settings.is_file() and settings.read_text(encoding="utf-8") == config_text(config)):
         for stale in folder.glob(pattern):
             stale.unlink()
         write_text(settings, config_text(config))
