@@ -9,10 +9,11 @@ from typing import Annotated, Literal
 import pydantic
 import yaml
 
-from app.errors import UserError
+from app.errors import UserError, printable, shortened
 from app.files import user_text
 from app.yaml_text import DEEPEST, LARGEST, read_yaml, shown
 
+LINE = 300  # letters of a problem
 MOST_PROBLEMS = 30  # listed of one config
 LONGEST_NAME, LONGEST_PATH = 255, 4096  # bytes; Linux' own limits, larger than or equal to other systems'
 
@@ -121,7 +122,8 @@ def check_values(kind, values, where):
     try:
         return kind.model_validate(values)
     except pydantic.ValidationError as error:
-        problems = [_explain(problem, kind, where) for problem in error.errors(include_url=False)[:MOST_PROBLEMS]]
+        listed = error.errors(include_url=False)[:MOST_PROBLEMS]
+        problems = [shortened(printable(_explain(problem, kind, where)), LINE) for problem in listed]
         if error.error_count() > MOST_PROBLEMS:
             problems.append(f"{where}: and {error.error_count() - MOST_PROBLEMS:,} more; correct these first")
         raise UserError(problems) from None
