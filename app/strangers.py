@@ -1,6 +1,7 @@
 """What may be believed of files that strangers wrote: kinds of file, JSON, and the numbers of a network's config."""
 
 import json
+import math
 import os
 import stat
 
@@ -110,6 +111,13 @@ def check_widths(values, held, where):
     Raises:
         UserError: If they could not.
     """
+    if isinstance(values.get("architecture"), dict):  # of an official model
+        check_widths(values["architecture"], held, where)
+    bank = [values.get(key) for key in ("members", "structures", "size", "size", "size")]
+    if all(isinstance(one, int) for one in bank) and 4 * math.prod(bank) > held:
+        raise UserError(
+            f"{where}: {bank[0]} templates of {bank[2]} voxels cubed are not in its {held} bytes of weights"
+        )
     for key, value in values.items():
         taps = WIDTHS.get(key)
         if taps is None or (key == "units" and values.get("head") == "pool"):

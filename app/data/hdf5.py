@@ -6,7 +6,6 @@ from app.errors import UserError
 from app.memory import free_bytes
 
 MOST_ITEMS, MOST_LEVELS = 20_000, 32
-MOST_RATIO = 1040  # deflate packs 1,032 bytes into one at the most
 
 
 def datasets(file, name):
@@ -39,8 +38,8 @@ def datasets(file, name):
                 raise UserError(f"{name}: {place[:80]}: a group that holds itself; restore the file from its source")
             else:
                 waiting.append((place, item, (*above, item.id)))
-    if claimed > free_bytes():
-        raise UserError(f"{name}: claims {claimed / 2**30:.1f} GiB of weights, more memory than there is")
+    if claimed > min(free_bytes(), file.id.get_filesize() + 64 * len(kept)):
+        raise UserError(f"{name}: claims {claimed / 2**30:.1f} GiB of weights, more than the file or the memory holds")
     return kept
 
 
@@ -86,8 +85,10 @@ def _claim(dataset, where):
         raise UserError(f"{where}: its numbers lie in another file; save it with them")
     if dataset.dtype.kind not in "fiub":
         raise UserError(f"{where}: of type {str(dataset.dtype)[:40]}, where numbers are expected")
+    if dataset.chunks:  # Keras writes none; unpacked, a piece may be larger than it says
+        raise UserError(f"{where}: stored in pieces, perhaps compressed; save it as Keras does")
     claimed = int(np.prod(dataset.shape or (), dtype=object)) * dataset.dtype.itemsize
     stored = dataset.id.get_storage_size()
-    if claimed > max(stored, 64) * (MOST_RATIO if dataset.chunks else 1):
+    if claimed > max(stored, 64):
         raise UserError(f"{where}: claims {claimed} bytes where the file holds {stored}; restore it from its source")
     return claimed

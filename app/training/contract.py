@@ -33,6 +33,18 @@ class KeptContract:
         """`IntensityRule` by which the network's images were prepared."""
         return IntensityRule(**{name: getattr(self, name) for name in IntensityRule.model_fields})
 
+    def misfit(self, name, config):
+        """What a model has that this contract does not tell of.
+
+        Args:
+            name: Of its class.
+            config: Of its network, as Keras keeps it.
+
+        Returns:
+            Words, or None where they fit.
+        """
+        return None
+
     def write(self, path):
         """Write as JSON."""
         write_json(path, dataclasses.asdict(self))

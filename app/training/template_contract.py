@@ -1,7 +1,8 @@
 """What a template network must be told along with."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
+import pydantic
 from pydantic.dataclasses import dataclass
 
 from app.training.contract import CHECKED, Background, KeptContract, Millimetres, Percentile, Size
@@ -27,7 +28,7 @@ class TemplateContract(KeptContract):
 
     size: Size
     spacing_mm: Millimetres
-    labels: tuple[int, ...]
+    labels: Annotated[tuple[Annotated[int, pydantic.Field(ge=1, le=65535)], ...], pydantic.Field(min_length=1)]
     transform: Literal["global_local", "global", "local", "none"]
     diffeomorphic: bool
     topologies: tuple[Topology, ...]
@@ -35,6 +36,29 @@ class TemplateContract(KeptContract):
     low_percentile: Percentile = 0.5
     high_percentile: Percentile = 99.5
     background: Background = "excluded"
+
+    @pydantic.model_validator(mode="after")
+    def _fits_itself(self):
+        count = len(self.labels)
+        if len(set(self.labels)) < count or count > 1000:
+            raise ValueError("labels: different values are expected")
+        if len(self.topologies) != count + (count > 1):
+            raise ValueError("topologies: one of each label is expected and, of several, one of all together")
+        numbers = [number for one in self.topologies for number in (one.components, one.tunnels, one.cavities)]
+        if not all(0 <= number < 10**6 for number in numbers):
+            raise ValueError("topologies: numbers of parts, tunnels and cavities are expected")
+        return self
+
+    def misfit(self, name, config):
+        """See `KeptContract.misfit`."""
+        if self.transform == "none":
+            fits = name == "SegmentationUNet" and config.get("structures") == len(self.labels)
+        else:
+            wanted = {"size": self.size, "transform": self.transform, "structures": len(self.labels)}
+            fits = name == "TemplateNetwork" and all(config.get(key) == value for key, value in wanted.items())
+        return (
+            None if fits else f"tells of transform {self.transform}, {len(self.labels)} labels and {self.size} voxels"
+        )
 
     TELLS = "which template it deforms, on which cube"
 

@@ -128,7 +128,12 @@ def load_trained(folder, contract, task):
     if not folder.model.is_file():
         raise UserError(f"{folder.model}: no trained model; run 'python main.py {task} --config FILE' first")
     kept = contract.read(folder.contract)
-    return load_checkpoint(folder.model), kept
+    model = load_checkpoint(folder.model)
+    if wrong := kept.misfit(type(model).__name__, model.get_config()):
+        raise UserError(
+            f"{folder.contract}: {wrong}; the {type(model).__name__} beside it is another model: copy both from one run"
+        )
+    return model, kept
 
 
 def load_registration(path, contract, precision=None):
@@ -145,7 +150,12 @@ def load_registration(path, contract, precision=None):
     Raises:
         UserError: If the file is missing or damaged, or the contract is another model's.
     """
+    from nets.registration.voxelmorph import RegistrationModel
+
     model = load_checkpoint(path, precision)
+    if not isinstance(model, RegistrationModel):
+        kind = type(model).__name__
+        raise UserError(f"{path}: a {kind}, no registration network; give one of the tasks hypermorph or convert")
     names = [one.name for one in getattr(model, "hyper_parameters", [])]
     official = getattr(model, "architecture", None)
     rank = len(official.shape) if official else model.get_config()["rank"]

@@ -191,6 +191,12 @@ def claims(file, name):
     file.create_dataset(name, (30000, 30000, 30), "float32", chunks=(1000, 1000, 30), fillvalue=1)
 
 
+def packed(file, name):
+    content = file[name][()]
+    del file[name]
+    file.create_dataset(name, data=content, compression="gzip")
+
+
 def linked(link):
     def change(file, name):
         del file[name]
@@ -218,7 +224,8 @@ WEIGHTS = {
     "an external link": (linked(h5py.ExternalLink("/tmp/x.h5", "/a")), "a link"),
     "a link to itself": (linked(None), "a link"),
     "a dangling link": (linked(h5py.SoftLink("/nowhere")), "a link"),
-    "a claim of 100 GB": (claims, "claims 108000000000 bytes"),
+    "a claim of 100 GB in pieces": (claims, "stored in pieces"),
+    "compressed": (packed, "stored in pieces"),
     "words": (words, "where numbers are expected"),
     "another shape": (other_shape, "cannot be loaded"),
 }
@@ -403,3 +410,74 @@ def test_a_population_of_strangers(tmp_path):
         path.write_bytes(content)
         with pytest.raises(UserError, match="missing or damaged"):
             _population(folder)
+
+
+FOV = {
+    "size": 32, "context": 0, "simulated": True,
+    "decision": {"classes": ["none", "legs", "spine"], "least_mm": 60.0, "skip": 40.0, "temperature": 1.0,
+                 "sharpness": 0.5, "slope": 1.0, "shift": 0.0, "interval_share": None},
+}  # fmt: skip
+TEMPLATE = {
+    "size": 16, "spacing_mm": 4.0, "labels": [1, 2], "transform": "local", "diffeomorphic": True, "simulated": True,
+    "topologies": [{"components": 1, "tunnels": 0, "cavities": 0}] * 3,
+}  # fmt: skip
+
+
+def read_from(folder, kind, values):
+    (folder / "model.json").write_text(json.dumps(values))
+    return kind.read(folder / "model.json")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"temperature": -1.0}, {"temperature": 1e-300}, {"classes": []}, {"classes": ["a", "a", "b"]},
+        {"classes": [1, 2, 3]},
+        {"least_mm": -1.0}, {"skip": 1e30}, {"sharpness": -1.0}, {"interval_share": 2.0},
+    ],
+)  # fmt: skip
+def test_decisions_that_are_none(tmp_path, change):
+    """A temperature below 0 turns the decision round: legs became pelvis, with exit code 0."""
+    assert read_from(tmp_path, FovContract, FOV).size == 32
+    with pytest.raises(UserError, match="model.json"):
+        read_from(tmp_path, FovContract, {**FOV, "decision": {**FOV["decision"], **change}})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"labels": []}, {"labels": [0, 1]}, {"labels": [1, 1]}, {"labels": [70000, 1]}, {"labels": [1]},
+        {"topologies": []},
+        {"topologies": [{"components": -1, "tunnels": 0, "cavities": 0}] * 3}, {"transform": "evil"},
+    ],
+)  # fmt: skip
+def test_templates_that_are_none(tmp_path, change):
+    """Labels without a topology ended in 'this is a fault of KerasMorph' after half of the results."""
+    assert read_from(tmp_path, TemplateContract, TEMPLATE).labels == (1, 2)
+    with pytest.raises(UserError, match="model.json"):
+        read_from(tmp_path, TemplateContract, {**TEMPLATE, **change})
+    with pytest.raises(UserError, match="strategy"):
+        read_from(tmp_path, KidneyContract, {**KIDNEY, "strategy": "evil"})
+
+
+def test_a_model_of_another_task_is_no_model(tmp_path):
+    """A kidney's network under a template's contract wrote a mask as if it were a template's."""
+    fov, template = read_from(tmp_path, FovContract, FOV), read_from(tmp_path, TemplateContract, TEMPLATE)
+    classifier, deformer = (
+        {"size": 32, "channels": 1, "classes": 3},
+        {"size": 16, "transform": "local", "structures": 2},
+    )
+    kidney, unet = KidneyContract(**KIDNEY), {"filters": [4, 8], "structures": 1}
+    assert fov.misfit("SliceClassifier", classifier) is None
+    assert template.misfit("TemplateNetwork", deformer) is None
+    assert kidney.misfit("SegmentationUNet", unet) is None
+    for contract, name, config in (
+        (fov, "SegmentationUNet", unet),
+        *((fov, "SliceClassifier", {**classifier, key: 48}) for key in classifier),
+        (template, "SegmentationUNet", {**unet, "structures": 2}),
+        *((template, "TemplateNetwork", {**deformer, key: 3}) for key in deformer),
+        (kidney, "SliceClassifier", classifier),
+        (kidney, "SegmentationUNet", {**unet, "structures": 2}),
+        (kidney, "SegmentationUNet", {"filters": [4] * 6}),
+    ):
+        assert "tells of" in contract.misfit(name, config)
