@@ -22,18 +22,25 @@ def datasets(file, name):
         UserError: If a part of it is a link or lies outside of the file, is no array of numbers, claims more than the
             file holds or memory takes, or if groups lie within themselves.
     """
-    kept, claimed = {}, 0
+    import h5py
+
+    kept, claimed, seen = {}, 0, 0
     waiting = [("", file, (file.id,))]
     while waiting:
         where, group, above = waiting.pop()
-        if len(above) > MOST_LEVELS or len(kept) + len(waiting) > MOST_ITEMS:
+        if len(above) > MOST_LEVELS:
             raise UserError(f"{name}: {where[:60]}: groups within groups without end; restore the file from its source")
-        for key in group:
+        for key in _keys(group, f"{name}: {where[:80]}"):
+            seen += 1  # each way to an item: a group that is linked twice on each level is there a million times
+            if seen > MOST_ITEMS:
+                raise UserError(f"{name}: more than {MOST_ITEMS} parts; restore the file from its source")
             place = f"{where}/{key}" if where else key
             item = _own(group, key, f"{name}: {place[:80]}")
-            if hasattr(item, "shape"):
+            if isinstance(item, h5py.Dataset):
                 claimed += _claim(item, f"{name}: {place[:80]}")
                 kept[place] = item
+            elif not isinstance(item, h5py.Group):
+                raise UserError(f"{name}: {place[:80]}: neither numbers nor a group; restore the file from its source")
             elif any(item.id == one for one in above):
                 raise UserError(f"{name}: {place[:80]}: a group that holds itself; restore the file from its source")
             else:
@@ -65,26 +72,38 @@ def read_finite(dataset, name):
     return array
 
 
+def _keys(group, where):
+    try:
+        return list(group)
+    except (UnicodeDecodeError, OSError, RuntimeError):
+        raise UserError(f"{where}: names of its parts cannot be read; the file is damaged") from None
+
+
 def _own(group, key, where):
     """An item that lies in this very file."""
     import h5py
 
-    if not isinstance(group.get(key, getlink=True), h5py.HardLink):
-        raise UserError(f"{where}: a link, where weights are expected in the file itself; save it without links")
     try:
-        return group[key]
-    except (KeyError, OSError, RuntimeError, ValueError) as error:
-        raise UserError(
-            f"{where}: cannot be read ({' '.join(str(error).split())[:100]}); the file is damaged"
-        ) from None
+        hard = isinstance(group.get(key, getlink=True), h5py.HardLink)
+        item = group[key] if hard else None
+    except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise UserError(f"{where}: cannot be read ({reason}); the file is damaged") from None
+    if not hard:
+        raise UserError(f"{where}: a link, where weights are expected in the file itself; save it without links")
+    return item
 
 
 def _claim(dataset, where):
     """Bytes that a dataset takes once it is read."""
     if dataset.external or dataset.is_virtual:
         raise UserError(f"{where}: its numbers lie in another file; save it with them")
-    if dataset.dtype.kind not in "fiub":
-        raise UserError(f"{where}: of type {str(dataset.dtype)[:40]}, where numbers are expected")
+    try:
+        kind = dataset.dtype
+    except TypeError as error:  # HDF5 has types that NumPy has not
+        raise UserError(f"{where}: {str(error)[:60]}, where numbers are expected") from None
+    if kind.kind not in "fiub" or dataset.shape is None:
+        raise UserError(f"{where}: of type {str(kind)[:40]}, where numbers are expected")
     if dataset.chunks:  # Keras writes none; unpacked, a piece may be larger than it says
         raise UserError(f"{where}: stored in pieces, perhaps compressed; save it as Keras does")
     claimed = int(np.prod(dataset.shape or (), dtype=object)) * dataset.dtype.itemsize

@@ -29,7 +29,7 @@ def read_official(path):
     weights = {}
     try:
         with h5py.File(path, "r") as file:
-            description = file.attrs.get("model_config")
+            description = _description(file, path)
             held = 0
             for place, dataset in datasets(file, path).items():
                 layer, _, below = place.removeprefix("model_weights/").partition("/")
@@ -59,6 +59,13 @@ def read_official(path):
     if weights:
         check_widths(config, held, where)
     return name, config, weights
+
+
+def _description(file, path):
+    try:
+        return file.attrs.get("model_config")
+    except (TypeError, ValueError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: its model_config is no text ({str(error)[:60]}); the file is damaged") from None
 
 
 def _check_shape(config, where):

@@ -8,6 +8,7 @@ import numpy as np
 from app.data.volumes import Volume, read_volume, write_volume
 from app.errors import UserError
 from app.files import whole_file
+from app.finite import check_finite
 from segmentation.template import Template
 
 COMMENT = 6  # NIfTI's code for an extension of plain text
@@ -74,6 +75,13 @@ def read_template(path, size, spacing_mm):
         told = next(one for one in told if one.get("kerasmorph") == "template")
         content = np.asarray(image.array, "float32")
         members, labels = int(told["members"]), tuple(told["labels"])
+        if (
+            members < 1
+            or len(set(labels)) < len(labels)
+            or not all(type(one) is int and 0 < one < 65536 for one in labels)
+        ):
+            raise ValueError("labels must be different numbers from 1 to 65535")
+        check_finite(content, "its distances")
         found, spacing = content.shape[0], float(image.affine[0, 0])
         distances = content.reshape(*content.shape[:3], members, len(labels)) / spacing
     except Exception as error:  # nibabel, json and zlib raise their own kinds

@@ -97,6 +97,8 @@ def _register(config, folder, model_file, contract, hyper, volumes):
     if np.issubdtype(moving.array.dtype, np.integer):
         moved = np.rint(moved).astype(moving.array.dtype)
     determinant = keras.ops.convert_to_numpy(jacobian_determinant(displacement[None]))[0]
+    check_finite(moved, "the moved image")  # all of it before the first file is written
+    check_finite(determinant.astype("float32"), "the Jacobian determinant")
 
     def ncc(image):
         return -float(ncc_loss(prepared[1][None], image[None])[0])

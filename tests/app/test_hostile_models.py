@@ -481,3 +481,42 @@ def test_a_model_of_another_task_is_no_model(tmp_path):
         (kidney, "SegmentationUNet", {"filters": [4] * 6}),
     ):
         assert "tells of" in contract.misfit(name, config)
+
+
+def doubled(group):
+    """Twenty-two levels, each with two links to the next: four million ways."""
+    for level in range(22):
+        below = group.create_group(f"x{level}")
+        group[f"y{level}"] = below
+        group = below
+
+
+def many(group):
+    group["a"] = np.zeros(2)
+    for number in range(21_000):
+        group[str(number)] = group["a"]
+
+
+def unreadable(group):
+    h5py.h5g.create(group.id, b"\xff\xfe name")
+
+
+ODD = {
+    "groups linked twice on each level": (doubled, "groups within groups|more than 20000 parts"),
+    "one array under thousands of names": (many, "more than 20000 parts"),
+    "a type instead of an array": (lambda group: group.__setitem__("t", np.dtype("f4")), "neither numbers nor a group"),
+    "an array of nothing": (lambda group: group.create_dataset("e", dtype="f4"), "where numbers are expected"),
+    "a name that is no text": (unreadable, "cannot be read|a link|neither"),
+}
+
+
+@pytest.mark.parametrize("kind", list(ODD))
+def test_odd_parts_of_hdf5(tmp_path, kind):
+    """Thirty kilobytes took a minute and more; others were 'our fault'."""
+    path = tmp_path / "model.h5"
+    make, expected = ODD[kind]
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = json.dumps({"class_name": "VxmDense", "config": GOOD})
+        make(file.create_group("model_weights"))
+    with pytest.raises(UserError, match=expected):
+        read_official(path)
