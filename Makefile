@@ -57,6 +57,7 @@ bench: $(STAMP)
 	$(RUN) -m benchmarks.kidney_transfer
 	$(RUN) -m benchmarks.kidney_real
 	$(RUN) -m benchmarks.template_against_unet
+	$(RUN) -m benchmarks.kills
 
 clean:
 	rm -rf .venv .venv-backends .venv-peers .peers runs .pytest_cache .ruff_cache

@@ -4,32 +4,19 @@ Nothing heavy is imported before a task is known: `--help` answers at once.
 """
 
 import argparse
-import errno
 import importlib
 import os
 import sys
 import traceback
 
 from app import signals
-from app.errors import UserError, printable, shortened
+from app.errors import NO_ROOM, UserError, printable, shortened
 from app.notes import forget
 from app.tasks import TASKS
 from app.training.run_lock import release_folders
 
 DONE, OUR_FAULT, USER_INPUT = 0, 1, 2
 LINE = 390  # letters of a printed problem
-NO_ROOM = (
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ENOTDIR,
-    errno.EEXIST,
-    errno.EISDIR,
-    errno.ENAMETOOLONG,
-)
 
 
 def build_parser():

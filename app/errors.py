@@ -1,8 +1,22 @@
 """The error that a user can mend."""
 
 import contextlib
+import errno
 
 LONG_WORD = 60
+# `OSError.errno` where a folder cannot be written: it is full, read-only, or no folder at all.
+NO_ROOM = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+)
 
 
 class UserError(Exception):

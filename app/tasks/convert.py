@@ -126,9 +126,9 @@ def _convert(config, folder, model, class_name, pair):
         {},
         background=config.background,
     )
+    exported, difference = export_model(model, contract, folder.path / "saved_model")  # refuses what is not finite
     save_model(model, folder.model)
     contract.write(folder.contract)
-    exported, difference = export_model(model, contract, folder.path / "saved_model")
     measures = {
         "class": class_name,
         "parameters": model.count_params(),

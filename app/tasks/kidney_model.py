@@ -83,7 +83,7 @@ def check_strategy(config, source, source_folder):
     except ValueError as error:
         raise UserError(f"strategy '{config.strategy}': {error}") from None
     if "gate" in STRATEGIES[config.strategy].added:
-        _population(source_folder)
+        _population(source_folder, 2 * sum(source.get_config()["filters"]))
 
 
 def build(config, source, cases, source_folder=None):
@@ -111,8 +111,9 @@ def build(config, source, cases, source_folder=None):
             start_pose(model, model.get_layer("added_geometric"), pairs, lambda dice: log(f"  Dice {dice:.3f}"))
         model.standardise(_volumes(cases))
         if "gate" in strategy.added:
-            known = _population(source_folder)
-            model.get_layer("gate").decide_by(*fit_gate(*known, descriptions(source, cases)))
+            seen = descriptions(source, cases)
+            known = _population(source_folder, seen.shape[1])
+            model.get_layer("gate").decide_by(*fit_gate(*known, seen))
     return model
 
 
@@ -246,10 +247,10 @@ def _volumes(cases):
     return [one.image.astype("float32")[None, ..., None] for one in cases]
 
 
-def _population(folder):
+def _population(folder, width):
     try:
         mean, covariance, count = read_arrays(folder.path / POPULATION, ("mean", "covariance", "count"))
-        if mean.ndim != 1 or covariance.shape != 2 * mean.shape or count.size != 1 or not 0 < count < 1e9:
+        if mean.shape != (width,) or covariance.shape != (width, width) or count.size != 1 or not 0 < count < 1e9:
             raise UserError("arrays of other shapes than it has")
     except UserError as error:
         raise UserError(

@@ -1,6 +1,7 @@
 """The folder that a run leaves: config, versions, log, checkpoints, metrics, figures, report."""
 
 import csv
+import io
 import logging
 import os
 import platform
@@ -83,12 +84,23 @@ class RunFolder:
             log.addHandler(handler)
 
     def read_history(self):
-        """Rows of the training history, empty before the first epoch."""
+        """Rows of the training history, empty before the first epoch.
+
+        Raises:
+            UserError: If it is no table of numbers with a column `epoch`.
+        """
         if not self.history.is_file():
             return []
-        with open(self.history, newline="") as file:
-            rows = list(csv.DictReader(file))
-        return [{key: _number(key, value) for key, value in row.items()} for row in rows]
+        remedy = "restore it, or train in another folder"
+        text = user_text(self.history, LARGEST, remedy)
+        rows = list(csv.DictReader(io.StringIO(text)))
+        for line, row in enumerate(rows, 2):
+            if None in row or not row.get("epoch"):
+                raise UserError(f"{self.history}: line {line} has no epoch, or more values than columns; {remedy}")
+        try:
+            return [{key: _number(key, value) for key, value in row.items()} for row in rows]
+        except ValueError as error:
+            raise UserError(f"{self.history}: no table of numbers ({str(error)[:100]}); {remedy}") from None
 
     def write_history(self, rows):
         """Write the training history, one dict an epoch."""

@@ -2,16 +2,20 @@
 
 import contextlib
 import gc
+import io
 import json
 import logging
 import math
 import time
 from pathlib import Path
 
+import h5py
 import keras
 import keras_tuner as kt
 import numpy as np
 
+from app.data.hdf5 import datasets
+from app.errors import NO_ROOM
 from app.files import whole_file, write_json, write_text
 from app.tuning.distributed import PatientOracle, role
 from app.tuning.model_size import model_size
@@ -39,7 +43,7 @@ class BudgetedTuner(kt.Tuner):
         count_sizes: Whether parameters and activations of a candidate are counted before it is
             built, to learn which do not fit in memory.
         seed: Integer; a trial's initial weights and batches come from it and the trial's name.
-        board: `HParamsBoard`, told of every epoch, or None.
+        board: `HParamsBoard`, which gets every epoch and every failure, or None.
         max_model_size: Parameters above which a candidate is not built; it counts as failed.
         **kwargs: See `keras_tuner.Tuner`.
 
@@ -134,14 +138,27 @@ class BudgetedTuner(kt.Tuner):
 
     def _try_run_and_update_trial(self, trial, *args, **kwargs):
         beat = self.oracle.heartbeat(trial.trial_id) if isinstance(self.oracle, PatientOracle) else None
-        with beat or contextlib.nullcontext():
-            super()._try_run_and_update_trial(trial, *args, **kwargs)
+        try:
+            with beat or contextlib.nullcontext():
+                super()._try_run_and_update_trial(trial, *args, **kwargs)
+        except _DiskFullError as full:
+            raise full.__cause__ from None
         if trial.message:  # gRPC does not carry it to the chief
-            write_text(Path(self.get_trial_dir(trial.trial_id)) / "error.txt", trial.message)
-            LOG.info(f"trial {trial.trial_id} failed: {trial.message.strip().splitlines()[-1][:200]}")
+            folder = Path(self.get_trial_dir(trial.trial_id))
+            write_text(folder / "error.txt", trial.message)
+            reason = trial.message.strip().splitlines()[-1][:200]
+            LOG.info(f"trial {trial.trial_id} failed: {reason}")
+            if self.board:
+                curve = _read_progress(folder)["curve"] if (folder / PROGRESS).is_file() else []
+                self.board.fail(first_trial(self.oracle, trial), trial.hyperparameters.values, reason, curve)
 
     def _run_and_update_trial(self, trial, *args, **kwargs):
-        self.run_trial(trial, *args, **kwargs)  # every epoch has been reported
+        try:
+            self.run_trial(trial, *args, **kwargs)  # every epoch has been reported
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                raise _DiskFullError from error
+            raise
 
     def _try_build(self, hp):
         """Keras Tuner builds first and counts then, when the memory is gone."""
@@ -184,6 +201,17 @@ class BudgetedTuner(kt.Tuner):
     def _report(self, trial_id, entry):
         metrics = {name: value for name, value in entry.items() if name != "epoch"}
         self.oracle.update_trial(trial_id, metrics, step=entry["epoch"])
+
+
+class _DiskFullError(kt.errors.FatalError):
+    """The trial is not at fault: it would fail again, and so would all others."""
+
+
+class _WeightsInMemory(io.BytesIO):
+    """Weights before they are written: where a disk is full, HDF5 ends the process by a segmentation fault."""
+
+    def __str__(self):
+        return "memory.weights.h5"  # Keras looks at the ending
 
 
 class _Keeper(keras.callbacks.Callback):
@@ -274,8 +302,10 @@ def _seeded(args, kwargs, seed, first_epoch):
 
 
 def _save(model, path):
+    content = _WeightsInMemory()
+    model.save_weights(content)
     with whole_file(path) as temporary:
-        model.save_weights(temporary)
+        temporary.write_bytes(content.getvalue())
 
 
 def _load(model, folder, progress):
@@ -288,6 +318,8 @@ def _load_weights(model, path, progress):
     if not model.built:
         model.build_from_config(progress["build"])
     model.optimizer.build(model.trainable_variables)  # else its state does not fit
+    with h5py.File(path, "r") as file:
+        datasets(file, path)  # a search that came from elsewhere may point out of its own files
     model.load_weights(path)
 
 

@@ -1,12 +1,16 @@
 """TensorBoard's HParams page of a search: one entry a configuration. TensorFlow only."""
 
+import shutil
 from pathlib import Path
+
+REASON = "failed_because"
 
 
 class HParamsBoard:
     """Event files below a folder: the domains once, and the epochs of each configuration.
 
-    Promotions go on in the entry of the trial that they go on with.
+    Promotions go on in the entry of the trial that they go on with. A configuration that failed has the status
+    "failure", and the reason in a column of its own.
 
     Args:
         folder: Where TensorBoard looks.
@@ -24,7 +28,10 @@ class HParamsBoard:
         if space is not None and not list(self.folder.glob("events*")):
             with tf.summary.create_file_writer(str(self.folder)).as_default():
                 api.hparams_config(
-                    hparams=[api.HParam(name, self._domain(*domain)) for name, domain in space.domains().items()],
+                    hparams=[
+                        *(api.HParam(name, self._domain(*domain)) for name, domain in space.domains().items()),
+                        api.HParam(REASON),
+                    ],
                     metrics=[api.Metric(objective), api.Metric("train_seconds")],
                 )
 
@@ -39,16 +46,42 @@ class HParamsBoard:
         writer = self._tf.summary.create_file_writer(str(self.folder / f"configuration_{name}"))
         with writer.as_default(step=entry["epoch"]):
             if name not in self._begun:
-                own = {key: value for key, value in values.items() if not key.startswith("tuner/")}
-                self._api.hparams(own, trial_id=str(name))
+                self._api.hparams(_own(values), trial_id=str(name))
                 self._begun.add(name)
             for metric, value in entry.items():
                 if metric != "epoch":
                     self._tf.summary.scalar(metric, value)
         writer.close()
 
+    def fail(self, name, values, reason, curve):
+        """Note that a configuration failed, and why: its entry is written anew, since TensorBoard reads values once.
+
+        Args:
+            name: First trial of the configuration.
+            values: Its values.
+            reason: One line.
+            curve: List of its epochs, as `write` was given them.
+        """
+        from tensorboard.plugins.hparams import api_pb2, summary
+
+        folder = self.folder / f"configuration_{name}"
+        shutil.rmtree(folder, ignore_errors=True)
+        writer = self._tf.summary.create_file_writer(str(folder))
+        with writer.as_default(step=0):
+            self._api.hparams({**_own(values), REASON: reason}, trial_id=str(name))
+            end = summary.session_end_pb(api_pb2.STATUS_FAILURE)
+            self._tf.summary.experimental.write_raw_pb(end.SerializeToString())
+        writer.close()
+        self._begun.add(name)
+        for entry in curve:
+            self.write(name, values, entry)
+
     def _domain(self, choices, low, high):
         api = self._api
         if choices is not None:
             return api.Discrete(choices)
         return api.RealInterval(float(low), float(high))
+
+
+def _own(values):
+    return {key: value for key, value in values.items() if not key.startswith("tuner/")}

@@ -1,13 +1,17 @@
 """Bad input from the command line: one clear line, exit code 2, nothing half-written."""
 
 import fcntl
+import os
 import resource
 import shutil
+from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
 
+from app.errors import UserError
+from app.training.run_folder import RunFolder
 from tests.app.image_files import meta, nifti, nrrd
 from tests.conftest import ROOT
 
@@ -203,6 +207,41 @@ def test_corrupted_checkpoint(main, small_config, trained, tmp_path):
     (output / "config.yaml").write_text((output / "config.yaml").read_text().replace(str(trained), str(output)))
     done = main("hypermorph", "--config", small_config, "--set", f"output={output}")
     assert_refused(done, ["last.keras", "damaged"])
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("epoch,loss\n1,0.5\n2,much\n", "no table of numbers"),
+        ("epoch,loss\none,0.5\n", "no table of numbers"),
+        ("epoch,loss\n1,0.5,7\n", "line 2 has no epoch, or more values than columns"),
+        ("loss\n0.5\n", "line 2 has no epoch"),
+        ("epoch,loss\n1,0.5\n2," + "9" * 2**20, "larger than 1 MB"),
+        ("epoch,loss\n1,\0\n", "NUL byte"),
+    ],
+)
+def test_a_damaged_history(tmp_path, content, words):
+    """It is read when a training goes on: a traceback there is called our fault."""
+    (tmp_path / "history.csv").write_text(content)
+    with pytest.raises(UserError, match=words):
+        RunFolder(tmp_path).read_history()
+
+
+@pytest.mark.parametrize(
+    "image", ["/etc/passwd", "../../../../../../etc/passwd", "/dev/zero", "/proc/self/mem", "pipe.nii.gz", "pipe"]
+)
+def test_a_cohort_that_leads_elsewhere(main, small_config, phantoms, tmp_path, image):
+    """A manifest from elsewhere may name any file: what is no image is refused, unread."""
+    cohort = copy_cohort(phantoms, tmp_path) / "cohort.csv"
+    os.mkfifo(cohort.parent / "pipe.nii.gz")
+    os.mkfifo(cohort.parent / "pipe")
+    lines = cohort.read_text().splitlines()
+    cells = lines[1].split(",")
+    cells[1] = image
+    cohort.write_text("\n".join([lines[0], ",".join(cells), *lines[2:]]) + "\n")
+    done = main("hypermorph", "--config", small_config, "--set", f"data.cohort={cohort}", "--dry-run")
+    assert_refused(done, [Path(image).name])
+    assert "root:" not in done.stdout + done.stderr
 
 
 def test_another_config_in_the_same_folder(main, small_config, trained):

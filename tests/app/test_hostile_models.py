@@ -392,16 +392,17 @@ def test_a_population_of_strangers(tmp_path):
     folder = RunFolder(tmp_path)
     path = tmp_path / POPULATION
     np.savez_compressed(path, **good)
-    assert _population(folder)[2] == 9
+    assert _population(folder, 3)[2] == 9
     for change, words in (
         ({"mean": np.array([None, {}])}, "Python objects"),
         ({"mean": np.array([0.0, np.nan, 1.0])}, "NaN or infinite"),
         ({"covariance": np.eye(4)}, "other shapes"),
+        ({"mean": np.zeros(4), "covariance": np.eye(4)}, "other shapes"),  # of another network
         ({"count": np.array(-1)}, "other shapes"),
     ):
         np.savez_compressed(path, **{**good, **change})
         with pytest.raises(UserError, match=words):
-            _population(folder)
+            _population(folder, 3)
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**11,)})
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -409,7 +410,7 @@ def test_a_population_of_strangers(tmp_path):
     for content in (path.read_bytes(), b"", b"PK\x03\x04 cut short"):
         path.write_bytes(content)
         with pytest.raises(UserError, match="missing or damaged"):
-            _population(folder)
+            _population(folder, 3)
 
 
 FOV = {

@@ -65,7 +65,7 @@ def test_the_hparams_page_holds_each_configuration_once(conditional, tmp_path):
     declared = [entry for path in tmp_path.glob("events*") for entry in summaries(path, metadata.EXPERIMENT_TAG)]
     experiment = metadata.parse_experiment_plugin_data(declared[0])
     assert len(declared) == 1
-    assert [one.name for one in experiment.hparam_infos] == ["kind", "share", "nothing"]
+    assert [one.name for one in experiment.hparam_infos] == ["kind", "share", "nothing", "failed_because"]
     assert sorted(experiment.hparam_infos[0].domain_discrete) == ["dropout", "plain"]
     assert experiment.hparam_infos[1].domain_interval.max_value == 1.0
     folder = tmp_path / "configuration_0003"

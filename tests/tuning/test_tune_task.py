@@ -10,6 +10,8 @@ import time
 
 import pytest
 import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import metadata
 
 from tests.conftest import ROOT
 
@@ -239,7 +241,7 @@ def test_an_unknown_kernel_is_refused(config, main):
     assert "search.kernel" in done.stderr
 
 
-def test_a_search_whose_trials_all_fail_is_no_success(config, main):
+def test_a_search_whose_trials_all_fail_is_no_success(config, tmp_path, main):
     """Exit code 0, tracebacks and no best config: a script would have gone on with nothing."""
     space = {"training.learning_rate": {"choices": [1e30, 1e35]}}
     done = main("tune", "--config", config(objective="loss", direction="min", trials=2, space=space))
@@ -248,3 +250,8 @@ def test_a_search_whose_trials_all_fail_is_no_success(config, main):
     assert "all trials failed, 2 of them with:" in line
     assert "Traceback" not in done.stdout + done.stderr
     assert done.stdout.count(" failed: ") == 2
+    for name in "01":
+        (events,) = (tmp_path / "search" / "tensorboard" / f"configuration_{name}").glob("events*")
+        content = EventAccumulator(str(events)).Reload().summary_metadata["_hparams_/session_start_info"]
+        start = metadata.parse_session_start_info_plugin_data(content.plugin_data.content)
+        assert "loss became" in start.hparams["failed_because"].string_value

@@ -1,16 +1,20 @@
 """The tuner on real, small trainings: exact promotions, resumption, budgets, checkpoints, memory."""
 
+import errno
 import gc
 import json
 import weakref
+from pathlib import Path
 
+import h5py
 import keras
 import keras_tuner as kt
 import numpy as np
 import pytest
 
+from app.errors import UserError
 from app.tuning.bayesian_oracle import BayesianOracle
-from app.tuning.budgeted_tuner import BudgetedTuner
+from app.tuning.budgeted_tuner import BudgetedTuner, _load, _read_progress
 from app.tuning.hyperband_bayesian_oracle import HyperbandBayesianOracle
 from app.tuning.model_size import model_size
 from app.tuning.plain_oracles import RandomOracle
@@ -113,6 +117,54 @@ def test_a_killed_training_resumes_exactly(data, tmp_path):
         assert whole.trials[name].score == parts.trials[name].score
         epochs = [one.step for one in parts.trials[name].metrics.get_history("val_loss")]
         assert epochs == [1, 2, 3, 4]
+
+
+def test_a_full_disk_ends_the_search_and_not_the_trial(data, tmp_path, monkeypatch):
+    """A trial that is called failed because the disk was full is never trained again; HDF5 would end the process."""
+
+    def run(folder):
+        oracle = declared(RandomOracle, max_trials=2)
+        tuner(oracle, folder, epochs=3).search(**data)
+        return oracle
+
+    whole = run(tmp_path / "whole")
+    write, written = Path.write_bytes, []
+
+    def full(path, content):
+        written.append(path)
+        if len(written) == 8 and path.name.endswith(".weights.h5"):
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        run(tmp_path / "parts")
+    monkeypatch.undo()
+    parts = run(tmp_path / "parts")
+    assert {trial.status for trial in parts.trials.values()} == {"COMPLETED"}
+    for name in ("0", "1"):
+        assert without_time(curve(tmp_path / "whole", name)) == without_time(curve(tmp_path / "parts", name))
+        assert whole.trials[name].score == parts.trials[name].score
+
+
+def test_weights_of_a_trial_lie_in_its_own_files(data, tmp_path):
+    """A search from elsewhere could make any file of the machine a network's weights."""
+    tuner(declared(RandomOracle, max_trials=1), tmp_path, epochs=2, keep_best=None).search(**data)
+    (last,) = tmp_path.rglob("epoch_*.weights.h5")
+    secret = tmp_path / "secret"
+    secret.write_bytes(bytes(4 * 100))
+    with h5py.File(last, "a") as file:
+        places = []
+        file.visititems(lambda name, item: places.append((name, item.shape)) if hasattr(item, "shape") else None)
+        place, shape = next((name, shape) for name, shape in places if len(shape) == 2)
+        del file[place]
+        file.create_dataset(place, shape, "float32", external=[(str(secret), 0, h5py.h5f.UNLIMITED)])
+    oracle = declared(RandomOracle, max_trials=1)
+    again = tuner(oracle, tmp_path, epochs=2)
+    model = build(oracle.trials["0"].hyperparameters)
+    with pytest.raises(UserError, match="lie in another file"):
+        _load(model, last.parent, _read_progress(last.parent))
+    assert again.oracle is oracle
 
 
 def test_best_checkpoints_are_kept_and_the_rest_deleted(data, tmp_path):
