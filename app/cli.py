@@ -156,6 +156,9 @@ def main(arguments=None):
         return DONE
     except UserError as error:
         return _say(error.problems)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - Python flushes it at its end, and would fail again
+        return _say(["nobody reads what is printed any more (a closed pipe, such as '| head'); run it without one"])
     except OSError as error:
         if error.errno in NO_ROOM:
             where = error.filename or "the output folder"

@@ -23,6 +23,7 @@ def test_pages_have_tables_of_benchmarks():
         "ixi_3d",
         "kidney_real",
         "kidney_transfer",
+        "kills",
         "template_against_unet",
         "tuning_digits",
         "tuning_replay",

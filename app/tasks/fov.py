@@ -18,6 +18,7 @@ from app.training.split_file import SPLIT, check_split
 
 CONFIG = FovConfig
 FREE_KEYS = ("decision", "data.nan")
+OBJECTIVES = ("loss", "validation_loss", "validation_error")  # what a search may look for
 KEYS = "data.size, training.batch_size, network.filters, units and convolutions"  # which memory depends on
 
 

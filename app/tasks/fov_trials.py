@@ -6,6 +6,7 @@ import numpy as np
 from app.data.regions import CLASSES
 from app.data.slice_batches import SliceBatches
 from app.finite import check_finite
+from app.tasks.fov import OBJECTIVES
 from nets.classification.slice_classifier import SliceClassifier
 
 CHUNK = 256
@@ -22,7 +23,7 @@ class FovTrials:
         train, validate: Lists of `LabelledStack`.
     """
 
-    objectives = ("loss", "validation_loss", "validation_error")
+    objectives = OBJECTIVES
 
     def __init__(self, config, train, validate):
         self.slices, self.classes = _known(train)

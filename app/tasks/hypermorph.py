@@ -21,6 +21,7 @@ from nets.registration.hyper_parameter import HyperParameter
 
 CONFIG = HyperMorphConfig
 FREE_KEYS = ("output", "evaluation", "data.cache_gib", "data.nan")
+OBJECTIVES = ("loss", "validation_dice")  # what a search may look for
 KEYS = "data.shape, training.batch_size, network.encoder, decoder, final and units"  # which memory depends on
 SIMULATED = 64  # bytes a voxel while a brain is simulated
 FEW = 3  # simulated brains with which a dry run measures

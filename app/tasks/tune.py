@@ -85,8 +85,7 @@ def _search(config, base, folder, action):
     trials = config.trainable.trials(base, folder.path / "phantoms")
     if config.search.objective not in trials.objectives:
         raise UserError(
-            f"search.objective: '{config.search.objective}' is not reported; known: {', '.join(trials.objectives)}"
-            + ("" if "validation_dice" in trials.objectives else " (validation_dice needs label files)")
+            f"search.objective: {config.search.objective} needs label files; known: {', '.join(trials.objectives)}"
         )
     oracle = make_oracle(config, base)
     board = HParamsBoard(folder.tensorboard, config.search.objective, None if action == "worker" else oracle.space)

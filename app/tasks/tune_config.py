@@ -86,6 +86,16 @@ class SearchConfig(Config):
             raise ValueError(f"method {self.method} needs search.trials, or it would never end")
         return self
 
+    @pydantic.model_validator(mode="after")
+    def _budgets(self):
+        for name in ("budget", "min_budget"):
+            value = getattr(self, name)
+            if self.unit == "epochs" and value is not None and value != int(value):
+                raise ValueError(f"{name}: {value:g} epochs; a whole number, or unit: seconds")
+        if self.method.startswith("hyperband") and self.budget is not None and self.min_budget > self.budget:
+            raise ValueError(f"min_budget: {self.min_budget:g} is above budget: {self.budget:g}; exchange them")
+        return self
+
 
 class TuneConfig(TaskConfig):
     """Config of the task: `task`, `output`, `seed`, `search`, and the keys of the task that is tuned."""
@@ -129,5 +139,16 @@ class TuneConfig(TaskConfig):
             # A value may be right only together with another key's; unknown keys, types and bounds never are.
             if always or len(errors) == len(allowed.extremes):
                 problems.append(f"search.space: {(always or errors)[0]}")
+        search, known = self.search, self.trainable.OBJECTIVES
+        if search.objective not in known:
+            problems.append(f"search.objective: '{search.objective}' is not reported; known: {', '.join(known)}")
+        least, epochs = search.min_budget, base.training.epochs
+        if (
+            search.method.startswith("hyperband")
+            and search.budget is None
+            and search.unit == "epochs"
+            and least > epochs
+        ):
+            problems.append(f"search.min_budget: {least:g} is above the {epochs} of training.epochs; lower it")
         list_problems(problems)
         return base

@@ -163,6 +163,11 @@ BAD = {
     "endless": ({"trials": None}, "needs search.trials"),
     "objective": ({"objective": "val_loss"}, "'val_loss' is not reported; known: loss, validation_dice"),
     "no space": ({"space": {}}, "search.space"),
+    "part of an epoch": ({"budget": 1e-320}, "budget: 9.99989e-321 epochs; a whole number, or unit: seconds"),
+    "two and a half epochs": ({"budget": 2.5}, "budget: 2.5 epochs"),
+    "a part at least": ({"min_budget": 0.5}, "min_budget: 0.5 epochs"),
+    "least above most": ({"method": "hyperband", "budget": 3, "min_budget": 4}, "min_budget: 4 is above budget: 3"),
+    "least above all": ({"method": "hyperband", "min_budget": 4}, "above the 2 of training.epochs"),
     "seconds": ({"unit": "seconds", "method": "hyperband"}, "search.budget: missing"),
 }
 
@@ -171,7 +176,9 @@ BAD = {
 def test_what_is_wrong_is_said(kind, config, tmp_path, main):
     """One line, exit code 2, before a minute of training."""
     search, message = BAD[kind]
-    done = main("tune", "--config", config(**search))
+    path = config(**search)
+    assert main("tune", "--config", path, "--dry-run").returncode == 2
+    done = main("tune", "--config", path)
     assert done.returncode == 2, done.stdout + done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -254,4 +261,5 @@ def test_a_search_whose_trials_all_fail_is_no_success(config, tmp_path, main):
         (events,) = (tmp_path / "search" / "tensorboard" / f"configuration_{name}").glob("events*")
         content = EventAccumulator(str(events)).Reload().summary_metadata["_hparams_/session_start_info"]
         start = metadata.parse_session_start_info_plugin_data(content.plugin_data.content)
-        assert "loss became" in start.hparams["failed_because"].string_value
+        reason = start.hparams["failed_because"].string_value
+        assert "loss became" in reason or "NaN or infinite" in reason
