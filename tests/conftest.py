@@ -9,6 +9,8 @@ import sys
 import warnings
 from pathlib import Path
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # two processes of tests share the cores; before NumPy is loaded
+
 import numpy as np
 import pytest
 

@@ -4,6 +4,8 @@ import fcntl
 import os
 import resource
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import nibabel
@@ -322,6 +324,14 @@ def test_nan_is_zero_where_the_config_says_so(main, register_config, phantoms, t
     moved = np.asarray(nibabel.load(tmp_path / "out" / "moved.nii.gz").dataobj)
     assert np.isfinite(moved).all()
     assert moved.any()
+
+
+def test_a_reader_that_leaves(small_config):
+    """`| head` closes the pipe: that is no fault of ours, and no traceback."""
+    command = f"{sys.executable} main.py hypermorph --config {small_config} --dry-run | true"
+    done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+    assert "fault of KerasMorph" not in done.stderr
 
 
 def test_two_commands_in_one_folder(main, small_config, tmp_path):
