@@ -12,7 +12,7 @@ import traceback
 from app import signals
 from app.errors import NO_ROOM, UserError, printable, shortened
 from app.notes import forget
-from app.tasks import TASKS
+from app.tasks import TASKS, WITHOUT_FILE, config_class
 from app.training.run_lock import release_folders
 
 DONE, OUR_FAULT, USER_INPUT = 0, 1, 2
@@ -31,7 +31,7 @@ def build_parser():
         epilog="'python main.py TASK --help' tells a task's options; configs are in configs/TASK/.",
     )
     tasks = parser.add_subparsers(dest="task", metavar="TASK", required=True)
-    for name, (_, line) in TASKS.items():
+    for name, (_, _, line) in TASKS.items():
         task = tasks.add_parser(name, help=line, description=line)
         if name == "doctor":
             continue
@@ -43,7 +43,13 @@ def build_parser():
             _add_kidney(task)
         if name == "template":
             _add_template(task)
-        task.add_argument("--config", required=True, type=_path, metavar="FILE", help="YAML file of the task")
+        task.add_argument(
+            "--config",
+            type=_path,
+            metavar="FILE",
+            help="YAML file of the task" + ("; may be left out, --set gives all" if name in WITHOUT_FILE else ""),
+        )
+        task.add_argument("--keys", action="store_true", help="print all keys of the config, defaults and meanings")
         task.add_argument(
             "--set",
             action="append",
@@ -139,7 +145,12 @@ def main(arguments=None):
     Returns:
         Exit code: 0 done, 2 something in the user's input, 1 our fault.
     """
-    options = build_parser().parse_args(arguments)
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    if getattr(options, "keys", False):
+        return _print_keys(options.task)
+    if options.task != "doctor" and options.config is None and options.task not in WITHOUT_FILE:
+        parser.error(f"{options.task}: --config FILE is needed; configs/{options.task}/ has some")
     forget()
     # TensorFlow's own lines about the machine bury ours; its errors still raise.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -150,8 +161,8 @@ def main(arguments=None):
             return DONE
         from app.config import load_config
 
-        config = load_config(task.CONFIG, options.config, options.set)
-        common = ("task", "config", "set", "dry_run")
+        config = load_config(config_class(options.task), options.config, options.set)
+        common = ("task", "config", "keys", "set", "dry_run")
         task.run(config, options.dry_run, **{key: value for key, value in vars(options).items() if key not in common})
         return DONE
     except UserError as error:
@@ -176,6 +187,15 @@ def main(arguments=None):
         return _our_fault()
     finally:
         release_folders()
+
+
+def _print_keys(task):
+    from app.keys import keys_text
+
+    print(keys_text(config_class(task)))
+    if task == "tune":
+        print("and the keys of the task that is tuned: python main.py TASK --keys")
+    return DONE
 
 
 def _say(problems):

@@ -66,7 +66,9 @@ NanRule = Literal["refuse", "zero"]  # what is done with voxels that are NaN
 class Config(pydantic.BaseModel):
     """Base of every config: unknown keys refused, values frozen, paths absolute."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
+    model_config = pydantic.ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     @pydantic.field_validator("*", mode="after")
     @classmethod
@@ -78,7 +80,9 @@ class TaskConfig(Config):
     """What every task's config has."""
 
     output: Path
+    """Folder for everything that is written."""
     seed: int = pydantic.Field(0, ge=0, lt=2**32)
+    """Start of all random draws: the same seed gives the same result."""
 
 
 def load_config(kind, path, assignments=()):
@@ -86,7 +90,7 @@ def load_config(kind, path, assignments=()):
 
     Args:
         kind: Subclass of `TaskConfig`.
-        path: YAML file.
+        path: YAML file; None where the assignments are all.
         assignments: Strings `key=value`, keys dotted, values in YAML.
 
     Returns:
@@ -96,13 +100,12 @@ def load_config(kind, path, assignments=()):
         UserError: If the file is missing or no YAML mapping, or any key or value is wrong;
             all that is wrong is listed.
     """
-    path = Path(path)
-    values = read_yaml(user_text(path, LARGEST, "give an existing YAML file"), path)
+    values = {} if path is None else read_yaml(user_text(Path(path), LARGEST, "give an existing YAML file"), path)
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected 'key: value' lines, found {type(values).__name__}; correct the file")
     for assignment in assignments:
         _assign(values, assignment)
-    return check_values(kind, values, path)
+    return check_values(kind, values, path or "command line")
 
 
 def check_values(kind, values, where):
@@ -213,14 +216,14 @@ def _keys_at(kind, location):
             (f for name, f in kind.model_fields.items() if part in (name, f.alias)),
             None,
         )
-        kind = _section(field.annotation) if field else None
+        kind = section_class(field.annotation) if field else None
         if kind is None:
             return []
     return [field.alias or name for name, field in kind.model_fields.items()]
 
 
-def _section(annotation):
+def section_class(annotation):
     """The config class within an annotation such as `list[X]` or `X | None`."""
     if isinstance(annotation, type) and issubclass(annotation, Config):
         return annotation
-    return next(filter(None, (_section(part) for part in getattr(annotation, "__args__", ()))), None)
+    return next(filter(None, (section_class(part) for part in getattr(annotation, "__args__", ()))), None)

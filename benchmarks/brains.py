@@ -15,7 +15,8 @@ def load_volumes():
     Returns:
         Images (uint8) and labels (uint8), each `(100, 80, 96, 80)`.
     """
-    from app.data.cohort import CohortConfig, read_cohort
+    from app.data.cohort import read_cohort
+    from app.data.cohort_config import CohortConfig
     from app.data.volumes import read_volume
 
     subjects = read_cohort(CohortConfig(cohort=DATA / "brains_ixi_2mm" / "participants.csv"))

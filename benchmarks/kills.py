@@ -82,7 +82,8 @@ class Room:
             Dict: the result's folder, its bytes, the seconds it took.
         """
         if not self.cohort.exists():
-            from app.data.phantoms.brains import BrainsConfig, write_brains
+            from app.data.phantoms.brains import write_brains
+            from app.data.phantoms.config import BrainsConfig
 
             write_brains(self.cohort.parent, BrainsConfig(subjects=8, shape=[24, 24, 24], deformation_vox=0.8))
         if command not in self.whole:

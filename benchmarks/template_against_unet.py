@@ -218,7 +218,8 @@ def _config(cohort, method, seed, epochs=EPOCHS):
 
 
 def _kidneys():
-    from app.data.phantoms.kidneys import KidneysConfig, write_kidneys
+    from app.data.phantoms.config import KidneysConfig
+    from app.data.phantoms.kidneys import write_kidneys
 
     return write_kidneys(RUNS / "kidneys", KidneysConfig(adults=160, children=64, detail_mm=4.0))
 

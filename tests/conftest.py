@@ -107,7 +107,8 @@ def kill_at():
 @pytest.fixture(scope="session")
 def phantoms(tmp_path_factory):
     """A cohort of eight small simulated brains on disk: its CSV."""
-    from app.data.phantoms.brains import BrainsConfig, write_brains
+    from app.data.phantoms.brains import write_brains
+    from app.data.phantoms.config import BrainsConfig
 
     folder = tmp_path_factory.mktemp("phantoms")
     cohort, _ = write_brains(folder, BrainsConfig(subjects=8, shape=[24, 24, 24], deformation_vox=0.8))

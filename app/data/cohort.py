@@ -8,18 +8,13 @@ import os
 import re
 import unicodedata
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-import pydantic
 
-from app.config import Axis, Config, NanRule, PathPattern
-from app.data.intensity import IntensityRule
-from app.data.phantoms.brains import BrainsConfig
+from app.data.cohort_config import SPLITS
 from app.errors import UserError
 from app.files import composed, is_litter, user_text
 
-SPLITS = ("train", "validate", "test")
 LARGEST_TABLE = 64 * 2**20  # bytes of a CSV
 PAIR = 2  # subjects that a part needs at the least where pairs are registered
 
@@ -31,58 +26,6 @@ class Subject:
     name: str
     image: Path
     labels: Path | None = None
-
-
-class SplitConfig(Config):
-    """How many subjects, or which share of them, for what."""
-
-    train: float = pydantic.Field(0.8, ge=0, le=1e6)
-    validate_: float = pydantic.Field(0.1, ge=0, le=1e6, alias="validate")
-    test: float = pydantic.Field(0.1, ge=0, le=1e6)
-
-    def counts(self, total, least=0):
-        """Numbers of subjects.
-
-        Args:
-            total: Size of the cohort.
-            least: How many each part needs; a share that comes to fewer takes so many, where the cohort
-                has enough for all three.
-
-        Returns:
-            Dict from split to count. Shares (all at most 1) are rounded; where they sum to 1
-            nobody is left out. Counts are taken as they are.
-
-        Raises:
-            UserError: If the cohort is too small.
-        """
-        wanted = dict(zip(SPLITS, (self.train, self.validate_, self.test), strict=True))
-        if max(wanted.values()) <= 1:
-            least = least if total >= 3 * least else 0
-            counts = {name: max(round(share * total), least if share else 0) for name, share in wanted.items()}
-            if abs(sum(wanted.values()) - 1.0) < 1e-6:
-                counts["train"] = total - counts["validate"] - counts["test"]
-        else:
-            counts = {name: int(count) for name, count in wanted.items()}
-        if sum(counts.values()) > total or min(counts.values()) < 0:
-            raise UserError(f"data.split: {counts} do not fit a cohort of {total}; lower the counts or add subjects")
-        return counts
-
-
-class CohortConfig(IntensityRule):
-    """Where the images are, and what is done with them."""
-
-    cohort: Path | None = None
-    images: PathPattern | None = None
-    labels: PathPattern | None = None
-    phantom: BrainsConfig | None = None
-    label_names: Path | None = None
-    structures: list[Annotated[int, pydantic.Field(ge=0, lt=2**32)]] | None = pydantic.Field(None, max_length=10_000)
-    allow_absent_labels: bool = False
-    shape: list[Axis] | None = pydantic.Field(None, min_length=2, max_length=3)
-    nan: NanRule = "refuse"
-    split: SplitConfig = SplitConfig()
-    pairs: int = pydantic.Field(20, ge=1, le=1_000_000)
-    cache_gib: float = pydantic.Field(1.0, gt=0, le=1e6)
 
 
 def read_cohort(config):

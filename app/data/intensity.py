@@ -19,8 +19,12 @@ class IntensityRule(Config):
     """
 
     low_percentile: float = pydantic.Field(0.5, ge=0, lt=100)
+    """Percentile of the intensities that becomes 0."""
     high_percentile: float = pydantic.Field(99.5, gt=0, le=100)
+    """Percentile of the intensities that becomes 1."""
     background: Literal["excluded", "included"] = "excluded"
+    """Whether the background, voxels of the smallest value, counts towards the percentiles; where it is 0 and does not
+    count, 0 stays 0."""
 
     @pydantic.model_validator(mode="after")
     def _percentiles_in_order(self):

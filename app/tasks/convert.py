@@ -1,47 +1,18 @@
 """Task `convert`: bring an official VoxelMorph or HyperMorph `.h5` file here."""
 
 import dataclasses
-from pathlib import Path
-from typing import Literal
 
-import pydantic
-
-from app.config import NanRule, TaskConfig, config_text
+from app.config import config_text
 from app.data.checks import check_image
-from app.data.intensity import IntensityRule
 from app.data.official import read_official
 from app.errors import UserError, list_problems
 from app.files import write_json
 from app.quiet import import_keras
-from app.tasks.hypermorph_config import HyperConfig
 from app.training.contract import Contract
 from app.training.run_folder import RunFolder, log
 
 # Above float32's rounding through a whole network, far below what an eye or a Dice can see.
 LARGEST_DIFFERENCE = 1e-3
-
-
-class ConvertConfig(IntensityRule, TaskConfig):
-    """Config of the task.
-
-    The official packages normalise nothing: `low_percentile`, `high_percentile` and `background` say how
-    `register` and the SavedModel shall bring images to [0, 1] before they reach the network.
-    """
-
-    task: Literal["convert"] = "convert"
-    file: Path
-    verify: bool = False
-    moving: Path | None = None
-    fixed: Path | None = None
-    nan: NanRule = "refuse"
-    spacing_mm: float = pydantic.Field(1.0, ge=0.001, le=1000)
-    low_percentile: float = pydantic.Field(0.0, ge=0, lt=100)
-    high_percentile: float = pydantic.Field(100.0, gt=0, le=100)
-    background: Literal["excluded", "included"] = "included"
-    hyper: list[HyperConfig] = pydantic.Field([HyperConfig()], max_length=4)
-
-
-CONFIG = ConvertConfig
 
 
 def run(config, dry_run=False):

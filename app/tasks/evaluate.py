@@ -1,14 +1,10 @@
 """Task `evaluate`: measure a trained model on the pairs of a cohort."""
 
-from pathlib import Path
-from typing import Literal
-
 import numpy as np
-import pydantic
 
-from app.config import TaskConfig, config_text, load_config
+from app.config import config_text, load_config
 from app.data.checks import check_cohort
-from app.data.cohort import PAIR, CohortConfig, cohort_label_names, draw_pairs, read_cohort, split_cohort
+from app.data.cohort import PAIR, cohort_label_names, draw_pairs, read_cohort, split_cohort
 from app.errors import UserError
 from app.quiet import import_keras
 from app.tasks.hypermorph_config import HyperMorphConfig
@@ -16,20 +12,6 @@ from app.tasks.network_cost import check_memory, register_bytes
 from app.training.contract import find_model
 from app.training.run_folder import RunFolder, log
 from app.training.split_file import read_split
-
-
-class EvaluateConfig(TaskConfig):
-    """Config of the task; without `data` the cohort, split and shape of the model's own run."""
-
-    task: Literal["evaluate"] = "evaluate"
-    model: Path
-    data: CohortConfig | None = None
-    precision: Literal["float32", "bfloat16"] | None = None
-    subjects: Literal["train", "validate", "test", "all"] = "test"
-    hyper: list[dict[str, float]] = pydantic.Field([{}], min_length=1, max_length=10_000)
-
-
-CONFIG = EvaluateConfig
 
 
 def run(config, dry_run=False):

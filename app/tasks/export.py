@@ -1,21 +1,8 @@
 """Task `export`: write a trained model as a SavedModel for inference servers."""
 
-from pathlib import Path
-from typing import Literal
-
-from app.config import TaskConfig, config_text
+from app.config import config_text
 from app.quiet import import_keras
 from app.training.contract import find_model
-
-
-class ExportConfig(TaskConfig):
-    """Config of the task; `output` is the servable's folder, whose next version is written."""
-
-    task: Literal["export"] = "export"
-    model: Path
-
-
-CONFIG = ExportConfig
 
 
 def run(config, dry_run=False):

@@ -11,12 +11,10 @@ from app.errors import list_problems
 from app.files import write_csv
 from app.quiet import import_keras
 from app.tasks.export_trained import export_trained
-from app.tasks.fov_config import FovConfig
 from app.tasks.network_cost import check_memory, fov_cost
 from app.training.run_folder import RunFolder, log
 from app.training.split_file import SPLIT, check_split
 
-CONFIG = FovConfig
 FREE_KEYS = ("decision", "data.nan")
 OBJECTIVES = ("loss", "validation_loss", "validation_error")  # what a search may look for
 KEYS = "data.size, training.batch_size, network.filters, units and convolutions"  # which memory depends on

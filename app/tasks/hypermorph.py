@@ -13,13 +13,11 @@ from app.errors import UserError, list_problems
 from app.files import write_csv
 from app.processor import slow_precision
 from app.quiet import import_keras
-from app.tasks.hypermorph_config import HyperMorphConfig
 from app.tasks.network_cost import check_memory, hypermorph_cost
 from app.training.run_folder import RunFolder, log
 from app.training.split_file import SPLIT, check_split, subject_rows
 from nets.registration.hyper_parameter import HyperParameter
 
-CONFIG = HyperMorphConfig
 FREE_KEYS = ("output", "evaluation", "data.cache_gib", "data.nan")
 OBJECTIVES = ("loss", "validation_dice")  # what a search may look for
 KEYS = "data.shape, training.batch_size, network.encoder, decoder, final and units"  # which memory depends on

@@ -5,7 +5,7 @@ from typing import Literal
 import pydantic
 
 from app.config import Config, TaskConfig, Width
-from app.data.cohort import CohortConfig
+from app.data.cohort_config import CohortConfig
 
 MOST_POINTS = 10_000  # at which a trained model is measured
 
@@ -14,16 +14,28 @@ class NetworkConfig(Config):
     """The network: see `nets.registration.hypermorph.HyperMorph`."""
 
     rank: Literal[2, 3] = 3
+    """Dimensions of the images."""
     features: Literal["images", "forces"] = "forces"
+    """What the encoder sees: the two images (the paper), or registration forces computed from them."""
     generator: Literal["per_channel", "low_rank", "full"] = "per_channel"
+    """How the hypernetwork makes weights: a factor for each channel, matrices of low rank, or every weight (the
+    paper)."""
     units: Width = 64
+    """Width of the hypernetwork."""
     depth: int = pydantic.Field(4, ge=1, le=64)
+    """Layers of the hypernetwork."""
     encoder: list[Width] = pydantic.Field([16, 32, 32, 32], max_length=10)
+    """Filters of each level on the way down."""
     decoder: list[Width] = pydantic.Field([32, 32, 32, 32], max_length=10)
+    """Filters of each level on the way up."""
     final: list[Width] = pydantic.Field([32, 16, 16], max_length=16)
+    """Filters of the last convolutions."""
     velocity_resolution: Literal[1, 2] = 2
+    """1 for a velocity on every voxel, 2 for half resolution."""
     integration_steps: int = pydantic.Field(7, ge=0, le=12)
+    """Squarings of the integration; 0 predicts a displacement, which may fold."""
     precision: Literal["float32", "bfloat16"] = "float32"
+    """Number format of the convolutions; weights and fields stay float32."""
 
     @pydantic.model_validator(mode="after")
     def _widths_fit(self):
@@ -38,35 +50,56 @@ class ObjectiveConfig(Config):
     """The loss: see `nets.registration.objective.Objective`."""
 
     similarity: Literal["ncc", "mse", "nmi", "mi"] = "ncc"
+    """Local correlation, which ignores bias fields; squared difference; normalised mutual information, for two
+    contrasts; or mutual information (VoxelMorph)."""
     lambda_: float = pydantic.Field(0.5, ge=0, le=1, alias="lambda")
+    """Weight of smoothness against the rest (equation 2), where it is not learned."""
     gamma: float = pydantic.Field(0.0, ge=0, le=1)
+    """Weight of the overlap of labels against similarity (equation 3), where it is not learned."""
     ncc_window: float = pydantic.Field(9, ge=1, le=255)
+    """Width of the window of the local correlation, in voxels."""
     nmi_bins: float = pydantic.Field(32, ge=2, le=1024)
+    """Bins of the histogram of mutual information."""
     image_sigma: float = pydantic.Field(0.05, gt=0, le=100)
+    """Standard deviation of the noise of images in [0, 1], for mse."""
 
 
 class HyperConfig(Config):
     """One learned hyper-parameter: see `nets.registration.hyper_parameter.HyperParameter`."""
 
     name: Literal["lambda", "gamma", "ncc_window", "nmi_bins"] = "lambda"
+    """Which hyper-parameter is learned over a range."""
     low: float = pydantic.Field(0.0, ge=0, le=1024)
+    """Lowest value."""
     high: float = pydantic.Field(1.0, ge=0, le=1024)
+    """Highest value."""
     sampling: Literal["uniform", "log_odds"] = "uniform"
+    """How training draws values: evenly, or evenly in log(value / (1 - value)), for lambda and gamma."""
     endpoints: float = pydantic.Field(0.2, ge=0, le=1)
+    """Share of the draws at the two ends."""
 
 
 class TrainingConfig(Config):
     """How long, how fast, how often validated."""
 
     epochs: int = pydantic.Field(20, ge=1, le=100_000)
+    """Epochs of training; a checkpoint is written after each."""
     steps: int = pydantic.Field(100, ge=1, le=1_000_000)
+    """Batches in an epoch."""
     batch_size: int = pydantic.Field(1, ge=1, le=4096)
+    """Pairs in a batch."""
     replicas: int = pydantic.Field(1, ge=1, le=64)
+    """Devices that share a batch."""
     hyper_per: Literal["batch", "sample"] = "sample"
+    """What shares a draw of the hyper-parameters: a pair, or a whole batch (the paper)."""
     learning_rate: float = pydantic.Field(1.0e-3, gt=0, le=1e38)
+    """Adam's learning rate."""
     decay: bool = True
+    """Whether the learning rate falls to a fiftieth along a cosine."""
     validate_every: int = pydantic.Field(5, ge=1, le=100_000)
+    """Epochs between validations."""
     validate_pairs: int = pydantic.Field(5, ge=1, le=1_000_000)
+    """Pairs that a validation measures."""
 
     @pydantic.model_validator(mode="after")
     def _batch_divides(self):
@@ -79,18 +112,26 @@ class EvaluationConfig(Config):
     """Values of the hyper-parameters at which the trained model is measured."""
 
     values: int = pydantic.Field(11, ge=2, le=1000)
+    """Values of each hyper-parameter at which the trained model is measured."""
 
 
 class HyperMorphConfig(TaskConfig):
     """Config of the task."""
 
     task: Literal["hypermorph"] = "hypermorph"
+    """Name of the task."""
     data: CohortConfig
+    """Images, and what is done with them."""
     network: NetworkConfig = NetworkConfig()
+    """The network that is trained."""
     objective: ObjectiveConfig = ObjectiveConfig()
+    """The loss that is minimised."""
     hyper: list[HyperConfig] = pydantic.Field([HyperConfig()], min_length=1, max_length=4)
+    """Hyper-parameters that the network learns over a range."""
     training: TrainingConfig = TrainingConfig()
+    """How the network is trained."""
     evaluation: EvaluationConfig = EvaluationConfig()
+    """How the trained network is measured."""
 
     @pydantic.model_validator(mode="after")
     def _grid_fits(self):

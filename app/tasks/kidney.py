@@ -19,12 +19,10 @@ from app.errors import UserError
 from app.files import write_csv
 from app.quiet import import_keras
 from app.tasks.export_trained import export_trained
-from app.tasks.kidney_config import KidneyConfig
 from app.tasks.network_cost import check_cubes, cube_cost
 from app.training.run_folder import RunFolder, log
 from app.training.split_file import SPLIT, check_split
 
-CONFIG = KidneyConfig
 FREE_KEYS = ("largest_component", "data.nan")
 TRAINED_ON = {"source": ("source",), "joint": ("source", "target")}  # the others: the target
 

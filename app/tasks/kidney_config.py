@@ -6,21 +6,29 @@ from typing import Annotated, Literal
 import pydantic
 
 from app.config import Config, NanRule, TaskConfig, Width
-from app.data.cohort import SplitConfig
+from app.data.cohort_config import SplitConfig
 from app.data.intensity import IntensityRule
-from app.data.phantoms.kidneys import KidneysConfig
+from app.data.phantoms.config import KidneysConfig
 
 
 class CubeDataConfig(IntensityRule):
     """Where the volumes are, and the cube on which a network sees them; defaults are the thesis'."""
 
     cohort: Path | None = None
+    """CSV with the columns subject, image, mask and perhaps population; paths are relative to it."""
     phantom: KidneysConfig | None = None
+    """Simulate a cohort of kidneys instead of reading images."""
     size: int = pydantic.Field(80, ge=16, multiple_of=8, le=2048)
+    """Voxels along each axis of the cube that the network sees."""
     spacing_mm: float = pydantic.Field(4.0, ge=0.001, le=1000)
+    """Voxel size of the cube, in mm."""
     nan: NanRule = "refuse"
+    """What is done with voxels that are NaN, such as the border that resampling leaves: refused, or read as 0 and
+    counted in a line."""
     labels: list[Annotated[int, pydantic.Field(gt=0, le=65535)]] | None = pydantic.Field(None, max_length=1000)
+    """Label values of the masks that are segmented; by default everything that is not 0, as one structure."""
     split: SplitConfig = SplitConfig(train=0.8, validate=0.0, test=0.2)
+    """Which subjects are for training, validation and test."""
 
     @pydantic.model_validator(mode="after")
     def _one_source(self):
@@ -33,35 +41,50 @@ class KidneyDataConfig(CubeDataConfig):
     """The same, and how many volumes of the target population are trained on; None for all."""
 
     target_examples: int | None = pydantic.Field(None, ge=1, le=1_000_000)
+    """Volumes of the target population to train on; by default all."""
 
 
 class SegmentationNetworkConfig(Config):
     """The U-Net: see `nets.segmentation_unet.SegmentationUNet`; defaults are the thesis'."""
 
     filters: list[Width] = pydantic.Field([53, 106, 212, 424], min_length=2, max_length=4)
+    """Filters of each level of the U-Net."""
     dropout: float = pydantic.Field(0.1, ge=0, lt=1)
+    """Share of maps that are dropped in training."""
     batch_normalisation: bool = False
+    """Whether maps are normalised over the batch."""
 
 
 class KidneyTrainingConfig(Config):
     """How long and how fast."""
 
     epochs: int = pydantic.Field(60, ge=1, le=100_000)
+    """Epochs of training; a checkpoint is written after each."""
     batch_size: int = pydantic.Field(2, ge=1, le=4096)
+    """Volumes in a batch."""
     learning_rate: float = pydantic.Field(1.0e-3, gt=0, le=1e38)
+    """Adam's learning rate."""
     decay: bool = True
+    """Whether the learning rate falls to a fiftieth along a cosine."""
     replicas: int = pydantic.Field(1, ge=1, le=64)
+    """Devices that share a batch."""
     validate_every: int = pydantic.Field(5, ge=1, le=100_000)
+    """Epochs between validations."""
 
 
 class CubeAugmentationConfig(Config):
     """Standard deviations: the thesis' table 4.1 (its noise of 5 in 255), and of a gain's exponent."""
 
     noise: float = pydantic.Field(0.02, ge=0, le=10)
+    """Standard deviation of the strength of the noise."""
     translation_vox: float = pydantic.Field(3.0, ge=0, le=1000)
+    """Standard deviation of the shift, in voxels."""
     rotation_radians: float = pydantic.Field(0.05, ge=0, le=10)
+    """Standard deviation of the rotation, in radians."""
     scaling: float = pydantic.Field(0.05, ge=0, le=4)
+    """Standard deviation of the logarithm of the scale."""
     gamma: float = pydantic.Field(0.0, ge=0, le=5)
+    """Standard deviation of the logarithm of the intensities' exponent."""
 
 
 ANEW = ("source", "target", "joint")  # strategies that start from nothing
@@ -71,17 +94,26 @@ class KidneyConfig(TaskConfig):
     """Config of the task."""
 
     task: Literal["kidney"] = "kidney"
+    """Name of the task."""
     strategy: Literal[
         "source", "target", "joint", "fine_tuning", "first_layers", "last_layers", "statistics", "fixed_convolutions",
         "geometric", "intensity", "geometric_intensity", "gated",
     ] = "source"  # fmt: skip
+    """What is trained on which population; docs/kidney.md compares them."""
     source: Path | None = None
+    """Run folder of the network that a transfer starts from."""
     layers: int | None = pydantic.Field(None, ge=1, le=1000)
+    """Convolutions that are trained, for the strategies first_layers and last_layers."""
     data: KidneyDataConfig
+    """Images, and what is done with them."""
     network: SegmentationNetworkConfig | None = None
+    """The U-Net; a transfer takes that of its source."""
     training: KidneyTrainingConfig = KidneyTrainingConfig()
+    """How the network is trained."""
     augmentation: CubeAugmentationConfig = CubeAugmentationConfig()
+    """How training volumes are changed at random."""
     largest_component: bool = False
+    """Whether only the largest part of each predicted mask is kept."""
 
     @pydantic.model_validator(mode="before")
     @classmethod

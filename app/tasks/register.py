@@ -1,12 +1,10 @@
 """Task `register`: register two image files with a trained model."""
 
 import dataclasses
-from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
-from app.config import NanRule, TaskConfig, config_text
+from app.config import config_text
 from app.data.checks import check_image, check_labels
 from app.data.volumes import write_volume
 from app.data.warps import write_displacement
@@ -18,24 +16,6 @@ from app.quiet import import_keras
 from app.tasks.network_cost import check_memory, register_bytes
 from app.training.contract import find_model
 from app.training.run_folder import RunFolder, log
-
-
-class RegisterConfig(TaskConfig):
-    """Config of the task: two images on one grid, a model, hyper-parameter values by name;
-    `precision` other than that of training, if one is wanted; `nan`: see `app.data.volumes.read_volume`."""
-
-    task: Literal["register"] = "register"
-    moving: Path
-    fixed: Path
-    model: Path
-    hyper: dict[str, float] = {}
-    precision: Literal["float32", "bfloat16"] | None = None
-    moving_labels: Path | None = None
-    fixed_labels: Path | None = None
-    nan: NanRule = "refuse"
-
-
-CONFIG = RegisterConfig
 
 
 def run(config, dry_run=False):

@@ -20,12 +20,10 @@ from app.files import write_csv
 from app.quiet import import_keras
 from app.tasks.export_trained import export_trained
 from app.tasks.network_cost import check_cubes, cube_cost
-from app.tasks.template_config import TemplateConfig
 from app.tasks.template_shape import faults, find_template
 from app.training.run_folder import RunFolder, log
 from app.training.split_file import SPLIT, check_split
 
-CONFIG = TemplateConfig
 FREE_KEYS = ("refinement_steps", "largest_component", "surface", "data.nan")
 TEMPLATE = "template.nii.gz"
 

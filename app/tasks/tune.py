@@ -17,7 +17,6 @@ from app.tasks.tune_bounds import bounds_lines
 from app.tasks.tune_config import TuneConfig
 from app.training.run_folder import RunFolder, log
 
-CONFIG = TuneConfig
 FREE_KEYS = ("search.trials", "search.cycles", "search.keep_best", "search.lease_seconds")
 SEARCH_LOCK = "search.lock"
 

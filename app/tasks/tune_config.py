@@ -8,7 +8,7 @@ import pydantic
 
 from app.config import Config, TaskConfig, check_values, with_values
 from app.errors import UserError, list_problems
-from app.tuning.kernel import SHAPES
+from app.tasks import config_class
 
 TRAINABLE = {"hypermorph": "app.tasks.hypermorph", "fov": "app.tasks.fov"}
 FROZEN = ("output", "data", "evaluation", "task", "seed")
@@ -21,11 +21,17 @@ class RangeConfig(Config):
     """Values of one key: `low` and `high`, or `choices`; `when` other keys have certain values."""
 
     low: int | float | None = pydantic.Field(None, ge=-LARGEST, le=LARGEST)
+    """Lowest value; whole numbers where low and high are."""
     high: int | float | None = pydantic.Field(None, ge=-LARGEST, le=LARGEST)
+    """Highest value."""
     scale: Literal["linear", "log", "reverse_log"] = "linear"
+    """Whether values are spread evenly, by their logarithm, or closer towards high."""
     step: int | float | None = pydantic.Field(None, gt=0)
+    """Distance of neighbouring values; a factor on a logarithmic scale."""
     choices: list | None = pydantic.Field(None, min_length=1, max_length=1000)
+    """The values themselves, in place of low and high."""
     when: dict[str, list] = {}
+    """Other keys of the space and the values for which this key counts."""
 
     @pydantic.model_validator(mode="after")
     def _one_kind(self):
@@ -62,23 +68,42 @@ class SearchConfig(Config):
     """The search: see `app.tuning`."""
 
     method: Literal[METHODS] = "hyperband+bayesian"
+    """Which configurations are tried next."""
     space: dict[str, RangeConfig] = pydantic.Field(min_length=1, max_length=100)
+    """Dotted keys that are searched, with their values."""
     objective: str = "validation_dice"
+    """What is optimised, of what training reports every epoch: loss or validation_dice of hypermorph; loss,
+    validation_loss or validation_error of fov."""
     direction: Literal["min", "max"] = "max"
+    """Whether the objective is to be low or high."""
     trials: int | None = pydantic.Field(None, ge=1, le=1_000_000)
+    """Most trials, promotions included; random and bayesian need it."""
     unit: Literal["epochs", "seconds"] = "epochs"
+    """What budgets count: epochs, or seconds of training (whole epochs); seconds need a budget."""
     budget: float | None = pydantic.Field(None, gt=0, le=1e8)
+    """Full budget of a trial; by default the epochs of the task."""
     min_budget: float = pydantic.Field(1, ge=0.001, le=1e8)
+    """Hyperband's smallest budget."""
     factor: int = pydantic.Field(3, ge=2, le=1000)
+    """Ratio of Hyperband's budgets: one of so many trials is promoted."""
     cycles: int = pydantic.Field(1, ge=1, le=10_000)
+    """How often Hyperband runs all its brackets."""
     liar: Literal["min", "mean", "max", "believer"] = "max"
+    """What a running trial counts as: the lowest, mean or highest value so far, or the prediction."""
     acquisition: Literal["expected_improvement", "probability_of_improvement"] = "expected_improvement"
-    kernel: Literal[SHAPES] = "matern"
+    """What the Gaussian process maximises."""
+    kernel: Literal["matern", "matern_3_2", "squared_exponential"] = "matern"
+    """Covariance of the Gaussian process: Matern 5/2, the rougher 3/2, or the squared exponential."""
     marginalise: int = pydantic.Field(0, ge=0, le=100)
+    """Draws of the kernel's parameters to average over; 0 takes the most likely ones."""
     grid_points: int = pydantic.Field(5, ge=2, le=10_000)
+    """Points along a continuous key, for method grid."""
     keep_best: int = pydantic.Field(3, ge=1, le=10_000)
+    """Best trials whose checkpoints are kept; the rest are deleted."""
     max_parameters: int | None = pydantic.Field(None, ge=1, le=10**12)
+    """Weights above which a network is not built; its trial counts as failed."""
     lease_seconds: float = pydantic.Field(120, gt=0, le=1e7)
+    """Silence after which a worker counts as dead."""
 
     @pydantic.model_validator(mode="after")
     def _ends(self):
@@ -103,7 +128,9 @@ class TuneConfig(TaskConfig):
     model_config = pydantic.ConfigDict(extra="allow")
 
     task: Literal[tuple(TRAINABLE)]
+    """The task that is tuned; its keys stand in the same file."""
     search: SearchConfig
+    """How the search goes."""
 
     @property
     def trainable(self):
@@ -120,7 +147,7 @@ class TuneConfig(TaskConfig):
             UserError: If the config is wrong, or a key of the space is.
         """
         values = {"task": self.task, "output": str(self.output), "seed": self.seed, **(self.model_extra or {})}
-        base = check_values(self.trainable.CONFIG, values, "config")
+        base = check_values(config_class(self.task), values, "config")
         problems = []
         for key, allowed in self.search.space.items():
             if key.split(".")[0] in FROZEN:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from app.data.phantoms.kidneys import KidneysConfig, write_kidneys
+from app.data.phantoms.config import KidneysConfig
+from app.data.phantoms.kidneys import write_kidneys
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from app.data.axial import axial_stack
-from app.data.phantoms.bodies import BodiesConfig, Scan
+from app.data.phantoms.bodies import Scan
+from app.data.phantoms.config import BodiesConfig
 from app.data.regions import CLASSES, slice_classes
 from app.data.volumes import Volume, read_volume, write_volume
 from app.errors import UserError

@@ -11,7 +11,7 @@ from app.errors import UserError
 from app.tasks.fov_config import FovConfig
 from app.tasks.hypermorph_config import HyperMorphConfig
 from app.tasks.kidney_config import KidneyConfig
-from app.tasks.register import RegisterConfig
+from app.tasks.register_config import RegisterConfig
 from app.tasks.template_config import TemplateConfig
 from app.tasks.tune_config import TuneConfig
 from tests.conftest import ROOT

@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 
 from app.config import load_config
 from app.data.batches import SubjectCache, TrainingPairs, fit_to_shape
-from app.data.cohort import CohortConfig, SplitConfig, draw_pairs, read_cohort, split_cohort
+from app.data.cohort import draw_pairs, read_cohort, split_cohort
+from app.data.cohort_config import CohortConfig, SplitConfig
 from app.data.inputs import find_volumes
-from app.data.phantoms.brains import BrainsConfig, simulate_brain
+from app.data.phantoms.brains import simulate_brain
+from app.data.phantoms.config import BrainsConfig
 from app.data.volumes import Volume, read_volume, write_volume
 from app.errors import UserError
 from app.files import whole_file
@@ -281,15 +283,14 @@ def test_phantoms_are_seeded_and_complete():
 
 def test_shipped_configs_are_valid():
     """A config in the repository that does not load is the first thing a user meets."""
-    import importlib
     from pathlib import Path
 
-    from app.tasks import TASKS
+    from app.tasks import config_class
 
     files = sorted(Path(__file__).resolve().parents[2].glob("configs/*/*.yaml"))
     assert len(files) >= 5
     for path in files:
-        config = load_config(importlib.import_module(TASKS[path.parent.name][0]).CONFIG, path)
+        config = load_config(config_class(path.parent.name), path)
         if path.parent.name == "tune":
             assert config.base().task == config.task
         else:

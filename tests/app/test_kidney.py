@@ -9,8 +9,9 @@ import yaml
 
 from app.data.cube_batches import CubeBatches
 from app.data.mask_cohort import Case, CubeCase
+from app.data.phantoms.config import KidneysConfig
 from app.data.phantoms.kidney_anatomy import FITTED, draw_shape
-from app.data.phantoms.kidneys import KidneyScan, KidneysConfig
+from app.data.phantoms.kidneys import KidneyScan
 from app.data.volumes import Volume, read_volume, write_volume
 from app.reporting.kidney_metrics import case_row, paired, summarise
 from app.reporting.overlap import surface_dice

@@ -6,7 +6,8 @@ import unicodedata
 import numpy as np
 import pytest
 
-from app.data.cohort import CohortConfig, read_cohort
+from app.data.cohort import read_cohort
+from app.data.cohort_config import CohortConfig
 from app.data.inputs import find_volumes
 from app.data.volumes import Volume, read_volume, write_volume
 from app.errors import UserError

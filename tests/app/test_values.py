@@ -9,7 +9,8 @@ import pytest
 import SimpleITK
 
 from app.data.checks import check_cohort, check_image
-from app.data.cohort import CohortConfig, Subject
+from app.data.cohort import Subject
+from app.data.cohort_config import CohortConfig
 from app.data.inputs import find_volumes
 from app.data.mask_cohort import read_cases
 from app.data.points import read_points

@@ -2,10 +2,8 @@
 
 import nibabel
 import numpy as np
-import pydantic
 from scipy.ndimage import gaussian_filter
 
-from app.config import Config
 from app.data.phantoms.body_anatomy import TISSUE, Body
 from app.data.phantoms.folder import cohort_folder
 from app.data.volumes import Volume, write_volume
@@ -30,17 +28,6 @@ PARTS = {
     "lower legs": (-0.01, 0.28),
 }  # fmt: skip
 SPINES = {"cervical": (0.79, 0.89), "thoracic": (0.66, 0.82), "lumbar": (0.54, 0.68)}
-
-
-class BodiesConfig(Config):
-    """A simulated cohort of bodies, one examination each.
-
-    Of the examinations about a quarter shows the whole body, a fifth the spine, the rest a part.
-    """
-
-    subjects: int = pydantic.Field(240, ge=4, le=100_000)
-    matrix: int = pydantic.Field(72, ge=24, le=512)
-    seed: int = pydantic.Field(0, ge=0, lt=2**32)
 
 
 def write_bodies(folder, config):

@@ -1,11 +1,7 @@
 """Simulated brains: nested structures, deformed by random diffeomorphisms."""
 
-from typing import Annotated
-
 import numpy as np
-import pydantic
 
-from app.config import Config
 from app.data.phantoms.folder import cohort_folder
 from app.data.volumes import Volume, write_volume
 from app.files import write_csv
@@ -22,19 +18,6 @@ STRUCTURES = (
     "brain_stem",
 )
 MEAN_INTENSITY = (0.0, 0.55, 0.85, 0.15, 0.15, 0.65, 0.65, 0.6, 0.75)
-
-
-class BrainsConfig(Config):
-    """A simulated cohort of brains."""
-
-    subjects: int = pydantic.Field(40, ge=2, le=100_000)
-    shape: list[Annotated[int, pydantic.Field(ge=8, le=2048)]] = pydantic.Field(
-        [48, 48, 48], min_length=3, max_length=3
-    )
-    deformation_vox: float = pydantic.Field(1.0, ge=0, le=100)
-    noise: float = pydantic.Field(0.03, ge=0, le=10)
-    bias: float = pydantic.Field(0.15, ge=0, le=10)
-    seed: int = pydantic.Field(0, ge=0, lt=2**32)
 
 
 def write_brains(folder, config):

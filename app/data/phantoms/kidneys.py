@@ -1,9 +1,7 @@
 """Simulated 3D ultrasound of kidneys: healthy adults and sick children."""
 
 import numpy as np
-import pydantic
 
-from app.config import Config
 from app.data.phantoms.folder import cohort_folder
 from app.data.phantoms.kidney_anatomy import TISSUES, Kidney, draw_shape
 from app.data.phantoms.ultrasound import Probe, echoes
@@ -15,15 +13,6 @@ POPULATIONS = {"adults": "source", "children": "target"}
 # Mean amplitude scattered back, in adults: outside (unused), capsule, cortex, pyramid, sinus, fluid.
 ECHOES = {"adults": (0, 0.75, 0.22, 0.13, 0.60, 0.005), "children": (0, 0.85, 0.36, 0.06, 0.26, 0.005)}
 CALLED = {"adults": "adult", "children": "child"}
-
-
-class KidneysConfig(Config):
-    """A simulated cohort of kidneys; the thesis' numbers (section 3.2.3) by default."""
-
-    adults: int = pydantic.Field(503, ge=0, le=100_000)
-    children: int = pydantic.Field(64, ge=0, le=100_000)
-    detail_mm: float = pydantic.Field(3.0, ge=1.0, le=8.0)
-    seed: int = pydantic.Field(0, ge=0, lt=2**32)
 
 
 def write_kidneys(folder, config):
