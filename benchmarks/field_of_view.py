@@ -24,7 +24,7 @@ from app.data.axial import AxialStack
 from app.data.region_cohort import Examination, LabelledStack, load_examinations, read_examinations, split_examinations
 from app.data.regions import CLASSES
 from app.reporting.fov_metrics import summarise_volumes, volume_row
-from app.tasks.fov import CONFIG
+from app.tasks.fov_config import FovConfig
 from app.training.run_folder import RunFolder
 from benchmarks.brains import DATA
 from benchmarks.pages import write_tables
@@ -189,7 +189,7 @@ def _decisions(name):
 
     folder = RunFolder(RUNS / f"field_of_view_{name}")
     model, contract = load_trained(folder, FovContract, "fov")
-    config = CONFIG.model_validate(yaml.safe_load((folder.path / "config.yaml").read_text()))
+    config = FovConfig.model_validate(yaml.safe_load((folder.path / "config.yaml").read_text()))
     cohort = folder.path / "phantoms" / "cohort.csv"
     test = split_examinations(read_examinations(cohort), config.data.split, config.seed)["test"]
     stacks = load_examinations(test, contract)
@@ -235,7 +235,7 @@ def _real():
     from app.tasks.fov_trials import FovTrials, logits_of, network
 
     source = RunFolder(RUNS / "field_of_view_tuned")
-    config = CONFIG.model_validate(yaml.safe_load((source.path / "config.yaml").read_text()))
+    config = FovConfig.model_validate(yaml.safe_load((source.path / "config.yaml").read_text()))
     config = config.model_copy(update={"data": config.data.model_copy(update={"context": 0})})
     parts = split_examinations(read_examinations(source.path / "phantoms" / "cohort.csv"), config.data.split, 0)
     simulated = {name: load_examinations(parts[name], config.data) for name in ("train", "validate")}
