@@ -43,24 +43,24 @@ def write_report(
     labelled = bool(cache.structures)
     write_metrics(folder, columns, rows, test, labels, best, chosen)
 
-    report = Report(f"HyperMorph: {folder.path.name}", folder, note)
-    at = ", ".join(f"{name} = {value:.3g}" for name, value in zip(columns, best, strict=True))
+    report = Report(f"{'HyperMorph' if columns else 'VoxelMorph'}: {folder.path.name}", folder, note)
+    at = _values(columns, best)
     if labelled:
         report.text(
-            f"{chosen_by}: {at}. On {chosen['pairs']} pairs: mean Dice {chosen['dice']:.4f} "
+            (f"{chosen_by}: {at}. " if columns else "") + f"On {chosen['pairs']} pairs: mean Dice {chosen['dice']:.4f} "
             f"({chosen['dice_before']:.4f} before registration), HD95 {chosen['hd95_mm']:.2f} mm, folding "
             f"{chosen['folding_percent']:.4f} %, SDlogJ {chosen['sdlogj']:.3f}, {chosen['seconds']:.2f} s a pair."
         )
-    else:
+    elif columns:
         report.text(f"No labels were given: nothing says which value is best; the examples show {at}.")
-    report.heading("Over the hyper-parameters")
+    report.heading("Over the hyper-parameters" if columns else "Measures")
     _curves(report, columns, test, best, labelled)
     report.table([_table_row(columns, entry) for entry in test], best=test.index(chosen))
     if labelled:
         report.heading("Structures")
         these = [row for row in rows if row["hyper"] == best]
         pair = [np.array([row[name] for row in these]) for name in ("dice", "dice_before")]
-        report.figure("structures", figures.structures(labels, *pair), f"Dice a structure at {at}")
+        report.figure("structures", figures.structures(labels, *pair), f"Dice a structure{at and f' at {at}'}")
     report.heading("Example")
     _examples(report, model, cache, hyper, example, spacing_mm, best)
     if history:
@@ -148,10 +148,15 @@ def _examples(report, model, cache, hyper, example, spacing_mm, best):
     moving, fixed = (cache.image(subject) for subject in example)
     low = tuple(one.low for one in hyper)
     high = tuple(one.high for one in hyper)
-    for title, values in (("lowest", low), ("best", best), ("highest", high)):
+    shown = (("lowest", low), ("best", best), ("highest", high)) if hyper else (("best", best),)
+    for title, values in shown:
         result = register_pair(model, moving, fixed, values)
-        at = ", ".join(f"{one.name} = {value:.3g}" for one, value in zip(hyper, values, strict=True))
+        at = _values([one.name for one in hyper], values)
         figure = figures.registration_slices(
             moving[..., 0], fixed[..., 0], result["moved"][..., 0], result["displacement"], spacing_mm
         )
-        report.figure(f"example_{title}", figure, f"{example[0].name} to {example[1].name} at {at}")
+        report.figure(f"example_{title}", figure, f"{example[0].name} to {example[1].name}{at and f' at {at}'}")
+
+
+def _values(names, values):
+    return ", ".join(f"{name} = {value:.3g}" for name, value in zip(names, values, strict=True))

@@ -21,6 +21,7 @@ from nets.registration.hyper_parameter import HyperParameter
 FREE_KEYS = ("output", "evaluation", "data.cache_gib", "data.nan")
 OBJECTIVES = ("loss", "validation_dice")  # what a search may look for
 KEYS = "data.shape, training.batch_size, network.encoder, decoder, final and units"  # which memory depends on
+GENERATED = ("generator", "units", "depth")  # keys of the hypernetwork
 SIMULATED = 64  # bytes a voxel while a brain is simulated
 FEW = 3  # simulated brains with which a dry run measures
 
@@ -179,17 +180,21 @@ def build_model(config, hyper, labels):
         labels: Number of labels in the loss.
 
     Returns:
-        `HyperMorph`, not compiled.
+        `HyperMorph`, or `VoxelMorph` where there is no hyper-parameter; not compiled.
     """
     from nets.registration.hypermorph import HyperMorph
     from nets.registration.objective import Objective
+    from nets.registration.voxelmorph import VoxelMorph
 
     objective = Objective(
         **config.objective.model_dump(),
         smoothness_scale=float(config.network.velocity_resolution),
         labels=labels,
     )
-    return HyperMorph(hyper=hyper, objective=objective, **config.network.model_dump())
+    network = config.network.model_dump()
+    if hyper:
+        return HyperMorph(hyper=hyper, objective=objective, **network)
+    return VoxelMorph(objective=objective, **{key: value for key, value in network.items() if key not in GENERATED})
 
 
 def uses_labels(config):

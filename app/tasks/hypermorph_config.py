@@ -126,8 +126,9 @@ class HyperMorphConfig(TaskConfig):
     """The network that is trained."""
     objective: ObjectiveConfig = ObjectiveConfig()
     """The loss that is minimised."""
-    hyper: list[HyperConfig] = pydantic.Field([HyperConfig()], min_length=1, max_length=4)
-    """Hyper-parameters that the network learns over a range."""
+    hyper: list[HyperConfig] = pydantic.Field([HyperConfig()], max_length=4)
+    """Hyper-parameters that the network learns over a range; with none ([]) it is plain VoxelMorph, trained at the
+    values of objective."""
     training: TrainingConfig = TrainingConfig()
     """How the network is trained."""
     evaluation: EvaluationConfig = EvaluationConfig()

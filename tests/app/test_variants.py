@@ -1,6 +1,7 @@
 """Other shapes of a training from the command line: labels in the loss, 2D, no labels, globs."""
 
 import json
+import zipfile
 
 import nibabel
 import numpy as np
@@ -28,6 +29,34 @@ def test_two_hyper_parameters_with_labels(main, small_config, phantoms, tmp_path
     done = main("evaluate", "--config", evaluate)
     assert done.returncode == 0, done.stderr
     assert len(json.loads((tmp_path / "out" / "metrics.json").read_text())["over_hyper"]) == 3
+
+
+def test_plain_voxelmorph(main, small_config, phantoms, tmp_path):
+    """Whoever keeps a VoxelMorph pipeline trains without hyper-parameters, and all other tasks take the model."""
+    output = tmp_path / "run"
+    words = ["--set", f"output={output}", "--set", "hyper=[]", "--set", "objective.lambda=0.2"]
+    assert main("hypermorph", "--config", small_config, *words, "--dry-run").returncode == 0
+    done = main("hypermorph", "--config", small_config, *words)
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(output / "model.keras") as archive:
+        assert json.loads(archive.read("config.json"))["class_name"] == "VoxelMorph"
+    metrics = json.loads((output / "metrics.json").read_text())
+    assert [entry["hyper"] for entry in metrics["over_hyper"]] == [{}]
+    assert metrics["best"] == {}
+    assert (output / "figures" / "example_best.png").is_file()
+    assert " at <" not in (output / "report.html").read_text()
+    images = [phantoms.parent / "image" / f"phantom-00{number}.nii.gz" for number in (0, 1)]
+    pair = [f"output={tmp_path / 'out'}", f"model={output}", f"moving={images[0]}", f"fixed={images[1]}"]
+    done = main("register", *(word for one in pair for word in ("--set", one)))
+    assert done.returncode == 0, done.stderr
+    done = main(
+        "register",
+        *(word for one in [f"output={tmp_path / 'other'}", *pair[1:], "hyper.lambda=0.2"] for word in ("--set", one)),
+    )
+    assert done.returncode == 2
+    assert "the model has no such hyper-parameter" in done.stderr
+    done = main("evaluate", "--set", f"output={tmp_path / 'measured'}", "--set", f"model={output}")
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture
