@@ -7,11 +7,12 @@ import numpy as np
 BLUE, RED, GREY = "#2368a2", "#c0392b", "#777777"
 
 
-def new_figure(width=6.4, height=4.0, **panels):
+def new_figure(width=6.4, height=4.0, layout="constrained", **panels):
     """A figure without a display.
 
     Args:
         width, height: Inches.
+        layout: Matplotlib's layout engine; None where the panels' own grid is enough, which takes half of the time.
         **panels: Arguments of `Figure.subplots`.
 
     Returns:
@@ -19,7 +20,7 @@ def new_figure(width=6.4, height=4.0, **panels):
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout=layout)
     return figure, figure.subplots(**panels)
 
 
@@ -156,7 +157,12 @@ def registration_slices(moving, fixed, moved, displacement, spacing_mm):
     rank = moving.ndim
     cuts = [None] if rank == 2 else [2, 1, 0]
     titles = ("moving", "fixed", "moved", "fixed - moved", "deformed grid", "Jacobian determinant")
-    figure, axes = new_figure(12.6, 2.4 * len(cuts) + 0.3, nrows=len(cuts), ncols=len(titles), squeeze=False)
+    height = 2.4 * len(cuts) + 0.3
+    columns = {"width_ratios": [*[1.0] * len(titles), 0.05], "wspace": 0.06, "hspace": 0.12}
+    edges = {"left": 0.01, "right": 0.97, "bottom": 0.1 / height, "top": 1 - 0.3 / height}
+    figure, axes = new_figure(
+        12.6, height, None, nrows=len(cuts), ncols=len(titles) + 1, squeeze=False, gridspec_kw=columns | edges
+    )
     determinant = _determinant(displacement)
     for row, cut in zip(axes, cuts, strict=True):
         plane = [axis for axis in range(rank) if axis != cut]
@@ -170,10 +176,10 @@ def registration_slices(moving, fixed, moved, displacement, spacing_mm):
             axis.imshow(picture.T, origin="lower", aspect=aspect, **limits)
         _draw_grid(row[4], displacement[middle][..., plane], aspect)
         shown = row[5].imshow(determinant[middle].T, origin="lower", cmap="PuOr_r", vmin=0.0, vmax=2.0, aspect=aspect)
-        figure.colorbar(shown, ax=row[5], shrink=0.8)
+        figure.colorbar(shown, cax=row[6], ticks=[0.0, 0.5, 1.0, 1.5, 2.0]).ax.tick_params(labelsize=8)
         if np.any(determinant[middle] <= 0):
             row[5].contour((determinant[middle] <= 0).T, levels=[0.5], colors="red", linewidths=0.8)
-        for axis, title in zip(row, titles, strict=True):
+        for axis, title in zip(row, titles, strict=False):
             axis.set_title(title, fontsize=9)
             axis.set_xticks([])
             axis.set_yticks([])
