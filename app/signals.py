@@ -14,13 +14,13 @@ from pathlib import Path
 
 from app.training.run_lock import release_folders
 
-PATIENCE_SECONDS = 2.0
+PATIENCE_SECONDS = 1.5
 LINE = "interrupted; the same command goes on from the last checkpoint"
 USER_INPUT = 2
 
 
 def end_on_signals():
-    """From now on SIGTERM raises `KeyboardInterrupt`, as Ctrl-C does; who does not end within two seconds is ended.
+    """From now on SIGTERM raises `KeyboardInterrupt`, as Ctrl-C does; who does not end in a second and a half is ended.
 
     For the program alone: a library leaves its host's signals as they are.
     """
@@ -29,6 +29,12 @@ def end_on_signals():
     signal.set_wakeup_fd(systems.fileno(), warn_on_full_buffer=False)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     threading.Thread(target=_watch, args=(ours, systems), daemon=True).start()
+
+
+def ignore_signals():
+    """The command has done all that it was to do: Python, taking itself down, would die of a signal with its code."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _watch(ours, _):  # both ends stay open as long as this thread lives

@@ -5,6 +5,8 @@ Signatures, each with named inputs and outputs, any batch size. Registration, an
 applied within. Field of view: `classify`, slices to calibrated probabilities.
 """
 
+import errno
+import os
 import shutil
 import subprocess
 import sys
@@ -15,9 +17,11 @@ import numpy as np
 
 from app.errors import UserError
 from app.finite import check_finite
+from app.training.run_lock import locked_folder
 
 CHECK = """
-import sys
+import os, sys, threading
+threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()  # ends with who asks
 import numpy as np
 import tensorflow as tf
 folder, data, *names = sys.argv[1:]
@@ -155,22 +159,25 @@ def _export(model, contract, base, endpoints, inputs):
 
     base = Path(base).absolute()
     new = not base.exists()
-    base.mkdir(parents=True, exist_ok=True)
-    version = 1 + max((int(path.name) for path in base.iterdir() if path.name.isdigit()), default=0)
-    temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=base))
-    try:
-        _write(model, endpoints, temporary)
-        difference = _check(endpoints, inputs, temporary)
-        contract.write(temporary / "assets.extra" / "model.json")
-        temporary.chmod(0o755)
-        temporary.rename(base / str(version))
-    except BaseException as error:
-        shutil.rmtree(base if new else temporary, ignore_errors=True)
-        if isinstance(error, tf.errors.OpError):
-            raise UserError(
-                f"{base}: the SavedModel cannot be written ({error.message[:120]}); free space or choose another folder"
-            ) from None
-        raise
+    with locked_folder(base, "export.lock"):
+        for litter in base.glob(".part-*"):  # of an export that was killed
+            shutil.rmtree(litter)
+        version = 1 + max((int(path.name) for path in base.iterdir() if path.name.isdigit()), default=0)
+        temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=base))
+        try:
+            _write(model, endpoints, temporary)
+            difference = _check(endpoints, inputs, temporary)
+            contract.write(temporary / "assets.extra" / "model.json")
+            temporary.chmod(0o755)
+            temporary.rename(base / str(version))
+        except BaseException as error:
+            shutil.rmtree(base if new else temporary, ignore_errors=True)
+            if isinstance(error, tf.errors.OpError):
+                raise UserError(
+                    f"{base}: the SavedModel cannot be written ({error.message[:120]}); free space or choose another "
+                    "folder"
+                ) from None
+            raise
     return base / str(version), difference
 
 
@@ -247,9 +254,18 @@ def _check(endpoints, inputs, folder):
     data = folder / "check.npz"
     np.savez(data, **inputs)
     command = [sys.executable, "-c", CHECK, str(folder), str(data), *endpoints]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
-    if done.returncode:
-        raise RuntimeError(f"the exported model failed in a fresh process:\n{done.stderr[-2000:]}")
+    child = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=folder
+    )
+    try:
+        errors = child.stderr.read()  # its standard input stays open, and tells it that somebody waits
+    finally:
+        child.stdin.close()
+        child.wait()
+    if child.returncode and os.strerror(errno.ENOSPC) in errors:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+    if child.returncode:
+        raise RuntimeError(f"the exported model failed in a fresh process:\n{errors[-2000:]}")
     answers = dict(np.load(data))
     data.unlink()
     worst = 0.0

@@ -133,6 +133,9 @@ def compile_model(config, model, compared, steps):
         return model.compile(adam, SegmentationLoss(), jit_compile=jit)
     loss, weights = ({name: one[index] for name, one in compared.items()} for index in range(2))
     model.compile(adam, loss, loss_weights=weights, jit_compile=jit)
+    # Each output's mean is made when its loss is first computed; within the first step TensorFlow traced that twice.
+    outputs = {name: keras.ops.zeros((1, *one.shape[1:])) for name, one in model.output.items()}
+    model.compute_loss(y=dict.fromkeys(compared, keras.ops.ones_like(outputs["mask"])), y_pred=outputs)
 
 
 def dice_of(model, cases):

@@ -1,5 +1,6 @@
 """One command at a time in a run folder: two trainings in one would write over each other's checkpoints."""
 
+import contextlib
 import fcntl
 import os
 import socket
@@ -41,6 +42,25 @@ def lock_folder(path, name="run.lock"):
     file.write(f"process {os.getpid()} on {socket.gethostname()}")
     file.flush()
     _held.append((path / name, file))
+
+
+@contextlib.contextmanager
+def locked_folder(path, name):
+    """Hold a folder for a block; as `lock_folder`.
+
+    Args:
+        path: Folder; it is made.
+        name: Of the lock's file.
+    """
+    lock_folder(path, name)
+    held = _held[-1]
+    try:
+        yield
+    finally:
+        if held in _held:
+            _held.remove(held)
+            held[0].unlink(missing_ok=True)
+            held[1].close()
 
 
 def release_folders():
