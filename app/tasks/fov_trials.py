@@ -23,7 +23,7 @@ class FovTrials:
         train, validate: Lists of `LabelledStack`.
     """
 
-    objectives = OBJECTIVES
+    objectives, NEEDS = OBJECTIVES, None
 
     def __init__(self, config, train, validate):
         self.slices, self.classes = _known(train)

@@ -21,6 +21,8 @@ class HyperMorphTrials:
         data: `CohortConfig`.
     """
 
+    NEEDS = "label files"
+
     def __init__(self, config, parts, summary, data):
         self.parts, self.labels = parts, len(summary.structures)
         self.cache = SubjectCache(data, summary.shape, summary.structures)

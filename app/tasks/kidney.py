@@ -24,6 +24,8 @@ from app.training.run_folder import RunFolder, log
 from app.training.split_file import SPLIT, check_split
 
 FREE_KEYS = ("largest_component", "data.nan")
+OBJECTIVES = ("loss", "validation_dice")  # what a search may look for
+KEYS = "data.size, network.filters, training.batch_size"  # which memory depends on
 TRAINED_ON = {"source": ("source",), "joint": ("source", "target")}  # the others: the target
 
 
@@ -218,6 +220,49 @@ def _evaluate(config, folder, to, dry_run):
     )
     for population, found in summary.items():
         print(f"{population}: Dice {found['dice']:.3f} ({found['volumes']} volumes); {to}")
+
+
+def memory_needed(config):
+    """What a training takes at the least.
+
+    Args:
+        config: `KidneyConfig`.
+
+    Returns:
+        Bytes.
+    """
+    return cube_cost(config, 1).bytes(config.training.batch_size)
+
+
+def trials(config, phantoms):
+    """What a search needs of this task.
+
+    Args:
+        config: `KidneyConfig`.
+        phantoms: Where a simulated cohort is written.
+
+    Returns:
+        `CubeTrials`.
+
+    Raises:
+        UserError: If config or data are wrong, or the strategy trains nothing.
+    """
+    if config.strategy == "statistics":
+        raise UserError("strategy: 'statistics' trains nothing that could be searched; choose another")
+    if config.data.phantom is not None:
+        _check_simulated(config)
+    source, _ = _source(config)
+    parts = _parts(config, phantoms)
+    _check_source(config, parts)
+    loaded = _loaded(config, parts)
+    import_keras()
+
+    from app.tasks.cube_trials import CubeTrials
+    from app.tasks.kidney_model import build, compile_model, dice_of
+
+    folder = RunFolder(config.source) if config.source else None
+    make = lambda changed: build(changed, source, loaded["train"], folder)  # noqa: E731
+    return CubeTrials(loaded, make, compile_model, dice_of, lambda changed: ())
 
 
 def _served():

@@ -26,6 +26,8 @@ from app.training.split_file import SPLIT, check_split
 
 FREE_KEYS = ("refinement_steps", "largest_component", "surface", "data.nan")
 TEMPLATE = "template.nii.gz"
+OBJECTIVES = ("loss", "validation_dice")  # what a search may look for
+KEYS = "data.size, network.filters, training.batch_size"  # which memory depends on
 
 
 def run(config, dry_run=False, action="train", inputs=(), to=None, points=None):
@@ -189,6 +191,50 @@ def _evaluate(config, folder, to, dry_run):
     for population, found in summary.items():
         print(f"{population}: Dice {found['dice']:.3f} ({found['volumes']} volumes); {to}")
     list_problems([f"{to / 'volumes.csv'}: {one}" for one in broken])
+
+
+def memory_needed(config):
+    """What a training takes at the least.
+
+    Args:
+        config: `TemplateConfig`.
+
+    Returns:
+        Bytes.
+    """
+    return cube_cost(config, 1, len(config.data.labels or [1])).bytes(config.training.batch_size)
+
+
+def trials(config, phantoms):
+    """What a search needs of this task; the template is built once, of the config as it stands.
+
+    Args:
+        config: `TemplateConfig`.
+        phantoms: Where a simulated cohort is written.
+
+    Returns:
+        `CubeTrials`.
+
+    Raises:
+        UserError: If config or data are wrong.
+    """
+    loaded = _loaded(config, _parts(config, phantoms), ("train", "validate"))
+    template = find_template(config, loaded["train"])
+    import_keras()
+
+    from app.tasks.cube_trials import CubeTrials
+    from app.tasks.template_model import build, compile_model, dice_of, losses
+
+    def compiled(changed, model, steps):
+        compile_model(changed, model, losses(changed, template), steps)
+
+    return CubeTrials(
+        loaded,
+        lambda changed: build(changed, template),
+        compiled,
+        dice_of,
+        lambda changed: tuple(losses(changed, template)),
+    )
 
 
 def _served():

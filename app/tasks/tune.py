@@ -55,9 +55,7 @@ def run(config, dry_run=False, action="run", workers=1, address=None, name=None)
         _join(action, address, name, folder)
     if action == "worker":
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
-    if action != "worker":
-        folder.open(resolved, SEARCH_LOCK)
-    _search(config, base, folder, action)
+    _search(config, resolved, base, folder, action)
 
 
 def _smallest(config, base):
@@ -71,7 +69,7 @@ def _smallest(config, base):
     return config.trainable.memory_needed(base)
 
 
-def _search(config, base, folder, action):
+def _search(config, resolved, base, folder, action):
     import_keras()
 
     from app.tuning.budgeted_tuner import BudgetedTuner
@@ -81,11 +79,16 @@ def _search(config, base, folder, action):
     from app.tuning.task_model import TaskModel
 
     watch_parent()
+    simulated = getattr(base.data, "phantom", None) is not None
+    if simulated and action != "worker":  # its images are written into the folder
+        folder.open(resolved, SEARCH_LOCK)
     trials = config.trainable.trials(base, folder.path / "phantoms")
     if config.search.objective not in trials.objectives:
         raise UserError(
-            f"search.objective: {config.search.objective} needs label files; known: {', '.join(trials.objectives)}"
+            f"search.objective: {config.search.objective} needs {trials.NEEDS}; known: {', '.join(trials.objectives)}"
         )
+    if not simulated and action != "worker":  # what is wrong with the images leaves no folder behind
+        folder.open(resolved, SEARCH_LOCK)
     oracle = make_oracle(config, base)
     board = HParamsBoard(folder.tensorboard, config.search.objective, None if action == "worker" else oracle.space)
     tuner = _loaded(

@@ -10,8 +10,12 @@ from app.config import Config, TaskConfig, check_values, with_values
 from app.errors import UserError, list_problems
 from app.tasks import config_class
 
-TRAINABLE = {"hypermorph": "app.tasks.hypermorph", "fov": "app.tasks.fov"}
-FROZEN = ("output", "data", "evaluation", "task", "seed")
+TRAINABLE = {task: f"app.tasks.{task}" for task in ("hypermorph", "fov", "kidney", "template")}
+# Of the task that is tuned: what is given, and what acts after the training alone.
+FROZEN = (
+    "output", "data", "task", "seed", "strategy", "source", "template",
+    "evaluation", "decision", "refinement_steps", "largest_component", "surface",
+)  # fmt: skip
 LARGEST = 1e15  # whole numbers up to it are floats' too
 MOST_LEVELS = 100_000  # values of one key that are listed
 METHODS = ("random", "grid", "bayesian", "hyperband", "hyperband+bayesian")
@@ -72,8 +76,8 @@ class SearchConfig(Config):
     space: dict[str, RangeConfig] = pydantic.Field(min_length=1, max_length=100)
     """Dotted keys that are searched, with their values."""
     objective: str = "validation_dice"
-    """What is optimised, of what training reports every epoch: loss or validation_dice of hypermorph; loss,
-    validation_loss or validation_error of fov."""
+    """What is optimised, of what training reports every epoch: loss or validation_dice; of fov loss,
+    validation_loss or validation_error."""
     direction: Literal["min", "max"] = "max"
     """Whether the objective is to be low or high."""
     trials: int | None = pydantic.Field(None, ge=1, le=1_000_000)

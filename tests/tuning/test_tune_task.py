@@ -258,8 +258,8 @@ def test_a_search_whose_trials_all_fail_is_no_success(config, tmp_path, main):
     assert "Traceback" not in done.stdout + done.stderr
     assert done.stdout.count(" failed: ") == 2
     for name in "01":
-        (events,) = (tmp_path / "search" / "tensorboard" / f"configuration_{name}").glob("events*")
-        content = EventAccumulator(str(events)).Reload().summary_metadata["_hparams_/session_start_info"]
+        entry = EventAccumulator(str(tmp_path / "search" / "tensorboard" / f"configuration_{name}")).Reload()
+        content = entry.summary_metadata["_hparams_/session_start_info"]
         start = metadata.parse_session_start_info_plugin_data(content.plugin_data.content)
         reason = start.hparams["failed_because"].string_value
         assert "loss became" in reason or "NaN or infinite" in reason
