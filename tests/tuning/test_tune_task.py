@@ -253,7 +253,7 @@ def test_a_search_whose_trials_all_fail_is_no_success(config, tmp_path, main):
     space = {"training.learning_rate": {"choices": [1e30, 1e35]}}
     done = main("tune", "--config", config(objective="loss", direction="min", trials=2, space=space))
     assert done.returncode == 2, done.stdout
-    (line,) = done.stderr.strip().splitlines()
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     assert "all trials failed, 2 of them with:" in line
     assert "Traceback" not in done.stdout + done.stderr
     assert done.stdout.count(" failed: ") == 2
