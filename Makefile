@@ -58,6 +58,7 @@ bench: $(STAMP)
 	$(RUN) -m benchmarks.kidney_real
 	$(RUN) -m benchmarks.template_against_unet
 	$(RUN) -m benchmarks.kills
+	$(RUN) -m benchmarks.dicom_readers
 
 clean:
 	rm -rf .venv .venv-backends .venv-peers .peers runs .pytest_cache .ruff_cache

@@ -35,6 +35,7 @@ def write_dicom(path, frames, kind=MR, shared=None, per_frame=None, **elements):
     data.Modality, data.PatientName, data.PatientID, data.StudyInstanceUID, data.SeriesInstanceUID = (
         "MR", "X", "X", "1.2.3.9", "1.2.3.4",
     )  # fmt: skip
+    data.FrameOfReferenceUID = "1.2.3.10"
     data.Rows, data.Columns = frames.shape[1:] if frames.ndim == 3 else frames.shape
     if frames.ndim == 3:
         data.NumberOfFrames = len(frames)
