@@ -154,12 +154,11 @@ class Room:
         until = time.monotonic() + moment
         while process.poll() is None and time.monotonic() < until:
             time.sleep(0.01)
-        ended_before = process.poll() is not None
         process.send_signal(number)
         began = time.monotonic()
         process.wait()
         took = time.monotonic() - began
-        row = {"exit": process.returncode, "ended_before": ended_before, "seconds_to_end": round(took, 2)}
+        row = {"exit": process.returncode, "ended_before": process.returncode == 0, "seconds_to_end": round(took, 2)}
         row["left_running"] = left_running(self.path)
         row["said"] = process.stderr.read().decode().strip()[-300:]
         return row | self._state(output, locks=number == signal.SIGTERM)
@@ -342,6 +341,9 @@ def export_differs(ours, theirs):
     """In what an export differs from an uninterrupted one: its versions, files, variables; as `training_differs`."""
     import tensorflow as tf
 
+    # A command that had done its work when it was stopped has written a version, and the second run the next.
+    ours = max((path for path in ours.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
+    theirs = theirs / "1"
     differs = names_differ(ours, theirs)
     for path in theirs.rglob("variables.index"):
         prefixes = [str(folder / path.relative_to(theirs).with_suffix("")) for folder in (ours, theirs)]
