@@ -37,10 +37,13 @@ def write_template(path, template):
     Args:
         path: `NAME.nii.gz`.
         template: `Template`.
+
+    Raises:
+        UserError: If a distance is not finite.
     """
     import nibabel
 
-    distances = template.distances
+    distances = check_finite(template.distances, f"{path}: distances")
     members, size, *_, structures = distances.shape
     content = np.moveaxis(distances, 0, -2).reshape(size, size, size, members * structures) * template.spacing_mm
     affine = template_affine(size, template.spacing_mm)

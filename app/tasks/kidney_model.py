@@ -224,14 +224,19 @@ def adaptation(model, cube):
     Returns:
         Probability of the target population, None without a gate; pose (translations in voxels of the cube, angles
         in degrees, scales), None without a geometric layer or where the gate leaves the volume alone.
+
+    Raises:
+        UserError: If a number of them is not finite.
     """
     probability, pose = None, None
     if isinstance(model, AdaptedUNet):
         settings, image = model.get_config(), cube[None, ..., None]
         if settings["gate"]:
-            probability = float(keras.ops.convert_to_numpy(model.get_layer("gate").probability(image))[0, 0])
+            told = keras.ops.convert_to_numpy(model.get_layer("gate").probability(image))
+            probability = float(check_finite(told, "the network's probability of the target population")[0, 0])
         if settings["geometric"] and (probability is None or probability > 0.5):
-            pose = [round(float(one), 4) for one in keras.ops.convert_to_numpy(model.poses(image))[0]]
+            poses = check_finite(keras.ops.convert_to_numpy(model.poses(image)), "the network's pose")
+            pose = [round(float(one), 4) for one in poses[0]]
     return probability, pose
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from app.data.official import read_official
+from app.data.template_file import write_template
 from app.errors import UserError
 from app.finite import check_finite
 from app.tasks.kidney_model import POPULATION, _population
@@ -23,6 +24,7 @@ from app.training.run_folder import RunFolder
 from app.training.template_contract import TemplateContract
 from app.training.train import load_checkpoint, load_registration
 from nets.registration.voxelmorph import VoxelMorph
+from segmentation.template import Template
 
 CONTRACT = {
     "low_percentile": 0.5, "high_percentile": 99.5, "shape": [16, 16], "spacing_mm": [1.0, 1.0], "hyper": {},
@@ -384,6 +386,15 @@ def test_results_that_are_no_numbers():
         spoiled[1, 1] = value
         with pytest.raises(UserError, match="x: 1 of 16 numbers are NaN or infinite"):
             check_finite(spoiled, "x")
+
+
+def test_a_template_of_no_numbers_is_not_written(tmp_path):
+    """A mean of masks that went wrong would be deformed into every image."""
+    distances = np.zeros((1, 8, 8, 8, 1), "float32")
+    distances[0, 4, 4, 4, 0] = np.nan
+    with pytest.raises(UserError, match="distances: 1 of 512 numbers are NaN or infinite"):
+        write_template(tmp_path / "t.nii.gz", Template(distances, 2.0, (1,)))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_population_of_strangers(tmp_path):
