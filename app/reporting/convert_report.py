@@ -2,6 +2,7 @@
 
 from app.config import config_text
 from app.reporting import figures
+from app.reporting.evaluate_pairs import jacobian
 from app.reporting.html import Report
 from app.training.run_folder import environment
 
@@ -27,8 +28,8 @@ def write_report(config, folder, measures, pair, outputs):
         report.table([{"output": name, "largest difference": value} for name, value in found.items()])
         if outputs["displacement"].shape[:-1] == pair[0].shape[:-1]:
             images = [one[..., 0] for one in (*pair, outputs["moved"])]
-            spacing = [config.spacing_mm] * images[0].ndim
-            figure = figures.registration_slices(*images, outputs["displacement"], spacing)
+            spacing, field = [config.spacing_mm] * images[0].ndim, outputs["displacement"]
+            figure = figures.registration_slices(*images, field, jacobian(field), spacing)
             report.figure("registration", figure, "The pair on which both were run: middle slices")
     else:
         report.text("Not compared with the original package: set verify: true to do so.")

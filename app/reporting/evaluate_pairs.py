@@ -38,6 +38,18 @@ def register_pair(model, moving, fixed, hyper):
     return {**arrays, "seconds": seconds}
 
 
+def jacobian(displacement):
+    """Jacobian determinant of a transform, by central differences.
+
+    Args:
+        displacement: Array `(*shape, rank)`, in voxels.
+
+    Returns:
+        Array `(*shape)`, float32.
+    """
+    return keras.ops.convert_to_numpy(jacobian_determinant(displacement[None]))[0]
+
+
 def warp_labels(labels, displacement):
     """Nearest-neighbour warp of a label map.
 
@@ -52,17 +64,17 @@ def warp_labels(labels, displacement):
     return keras.ops.convert_to_numpy(moved)[0].astype(labels.dtype)
 
 
-def regularity(displacement):
+def regularity(displacement, determinant):
     """Folding and smoothness of a displacement, over the whole grid.
 
     Args:
         displacement: Array `(*shape, rank)`, in voxels.
+        determinant: Its `jacobian`.
 
     Returns:
         Dict: `folding_percent` (between voxels too, see `nets.ops.folding`) and `sdlogj` (standard
         deviation of the log determinant by central differences, clipped at 1e-9, as in Learn2Reg).
     """
-    determinant = keras.ops.convert_to_numpy(jacobian_determinant(displacement[None]))[0]
     logarithm = np.log(np.clip(determinant, 1e-9, 1e9))
     return {
         "folding_percent": float(folding_percent(displacement)),
@@ -99,7 +111,7 @@ def evaluate_pairs(model, pairs, cache, hyper_values, spacing_mm=None, surfaces=
             "fixed": fixed.name,
             "hyper": hyper,
             "seconds": result["seconds"],
-            **regularity(result["displacement"]),
+            **regularity(result["displacement"], jacobian(result["displacement"])),
         }
         if count:
             before, target = cache.labels(moving), cache.labels(fixed)

@@ -143,12 +143,13 @@ def training_curves(history):
     return figure
 
 
-def registration_slices(moving, fixed, moved, displacement, spacing_mm):
+def registration_slices(moving, fixed, moved, displacement, determinant, spacing_mm):
     """Middle slices of one registration: moving, fixed, moved, difference, grid, Jacobian.
 
     Args:
         moving, fixed, moved: Arrays `(i, j[, k])` in [0, 1].
         displacement: Array `(i, j[, k], rank)`, in voxels.
+        determinant: Its Jacobian determinant, `(i, j[, k])`.
         spacing_mm: Voxel size an axis.
 
     Returns:
@@ -163,7 +164,6 @@ def registration_slices(moving, fixed, moved, displacement, spacing_mm):
     figure, axes = new_figure(
         12.6, height, None, nrows=len(cuts), ncols=len(titles) + 1, squeeze=False, gridspec_kw=columns | edges
     )
-    determinant = _determinant(displacement)
     for row, cut in zip(axes, cuts, strict=True):
         plane = [axis for axis in range(rank) if axis != cut]
         middle = (
@@ -193,11 +193,3 @@ def _draw_grid(axis, displacement, aspect):
     axis.plot(x[::step].T, y[::step].T, color=BLUE, linewidth=0.5)
     axis.plot(x[:, ::step], y[:, ::step], color=BLUE, linewidth=0.5)
     axis.set_aspect(aspect)
-
-
-def _determinant(displacement):
-    import keras
-
-    from nets.ops import jacobian_determinant
-
-    return keras.ops.convert_to_numpy(jacobian_determinant(displacement[None]))[0]

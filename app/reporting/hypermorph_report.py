@@ -5,7 +5,7 @@ import numpy as np
 from app.config import config_text
 from app.files import write_csv, write_json
 from app.reporting import figures
-from app.reporting.evaluate_pairs import mean_known, register_pair, summarise
+from app.reporting.evaluate_pairs import jacobian, mean_known, register_pair, summarise
 from app.reporting.html import Report
 from app.training.run_folder import environment
 
@@ -151,9 +151,10 @@ def _examples(report, model, cache, hyper, example, spacing_mm, best):
     shown = (("lowest", low), ("best", best), ("highest", high)) if hyper else (("best", best),)
     for title, values in shown:
         result = register_pair(model, moving, fixed, values)
+        field = result["displacement"]
         at = _values([one.name for one in hyper], values)
         figure = figures.registration_slices(
-            moving[..., 0], fixed[..., 0], result["moved"][..., 0], result["displacement"], spacing_mm
+            moving[..., 0], fixed[..., 0], result["moved"][..., 0], field, jacobian(field), spacing_mm
         )
         report.figure(f"example_{title}", figure, f"{example[0].name} to {example[1].name}{at and f' at {at}'}")
 

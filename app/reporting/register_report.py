@@ -6,7 +6,7 @@ from app.reporting.html import Report
 from app.training.run_folder import environment
 
 
-def write_report(config, folder, prepared, result, spacing_mm, measures, simulated):
+def write_report(config, folder, prepared, result, determinant, spacing_mm, measures, simulated):
     """Write `figures/registration.png` and `report.html`.
 
     Args:
@@ -14,6 +14,7 @@ def write_report(config, folder, prepared, result, spacing_mm, measures, simulat
         folder: `RunFolder`.
         prepared: Moving and fixed array `(*shape, 1)` in [0, 1].
         result: What `register_pair` returns.
+        determinant: Jacobian determinant of its displacement.
         spacing_mm: Voxel size an axis.
         measures: Dict of numbers.
         simulated: Whether the model was trained on simulated images.
@@ -25,7 +26,8 @@ def write_report(config, folder, prepared, result, spacing_mm, measures, simulat
     report = Report(f"Registration: {config.moving.name} to {config.fixed.name}", folder, note)
     report.table([{"measure": key, "value": value} for key, value in measures.items() if not isinstance(value, dict)])
     pictures = (*prepared, result["moved"])
-    figure = figures.registration_slices(*(one[..., 0] for one in pictures), result["displacement"], spacing_mm)
+    shown = (*(picture[..., 0] for picture in pictures), result["displacement"], determinant, spacing_mm)
+    figure = figures.registration_slices(*shown)
     report.figure("registration", figure, "Middle slices")
     report.heading("Config")
     report.listing(config_text(config))

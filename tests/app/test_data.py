@@ -16,7 +16,7 @@ from app.data.phantoms.config import BrainsConfig
 from app.data.volumes import Volume, read_volume, write_volume
 from app.errors import UserError
 from app.files import whole_file
-from app.reporting.evaluate_pairs import regularity, summarise
+from app.reporting.evaluate_pairs import jacobian, regularity, summarise
 from app.reporting.overlap import dice_per_label, hd95_per_label
 from app.tasks.predict_volumes import predict_volumes
 from nets.registration.hyper_parameter import HyperParameter
@@ -263,11 +263,11 @@ def test_dice_and_hd95_of_shifted_cubes():
 
 def test_regularity_of_translation_and_fold():
     """A translation neither folds nor varies; a reversed axis folds everywhere inside."""
-    still = regularity(np.full((6, 6, 6, 3), 2.5, "float32"))
-    assert still == {"folding_percent": 0.0, "sdlogj": 0.0}
+    shift = np.full((6, 6, 6, 3), 2.5, "float32")
+    assert regularity(shift, jacobian(shift)) == {"folding_percent": 0.0, "sdlogj": 0.0}
     reversed_axis = np.zeros((6, 6, 6, 3), "float32")
     reversed_axis[..., 0] = -2.0 * np.arange(6).reshape(6, 1, 1)
-    assert regularity(reversed_axis)["folding_percent"] == 100.0
+    assert regularity(reversed_axis, jacobian(reversed_axis))["folding_percent"] == 100.0
 
 
 def test_phantoms_are_seeded_and_complete():
