@@ -15,7 +15,7 @@ from app.notes import forget
 from app.tasks import TASKS, WITHOUT_FILE, config_class
 from app.training.run_lock import release_folders
 
-DONE, OUR_FAULT, USER_INPUT = 0, 1, 2
+DONE, INTERNAL_ERROR, USER_INPUT = 0, 1, 2
 LINE = 390  # letters of a printed problem
 
 
@@ -28,7 +28,7 @@ def build_parser():
     parser = argparse.ArgumentParser(
         prog="python main.py",
         description="KerasMorph: medical images registered, segmented and classified.",
-        epilog="'python main.py TASK --help' tells a task's options; configs are in configs/TASK/.",
+        epilog="'python main.py TASK --help' shows the options of a task; configs are in configs/TASK/.",
     )
     tasks = parser.add_subparsers(dest="task", metavar="TASK", required=True)
     for name, (_, _, line) in TASKS.items():
@@ -47,9 +47,9 @@ def build_parser():
             "--config",
             type=_path,
             metavar="FILE",
-            help="YAML file of the task" + ("; may be left out, --set gives all" if name in WITHOUT_FILE else ""),
+            help="YAML file of the task" + ("; optional, --set can give all keys" if name in WITHOUT_FILE else ""),
         )
-        task.add_argument("--keys", action="store_true", help="print all keys of the config, defaults and meanings")
+        task.add_argument("--keys", action="store_true", help="print all config keys with defaults and meanings")
         task.add_argument(
             "--set",
             action="append",
@@ -60,7 +60,7 @@ def build_parser():
         task.add_argument(
             "--dry-run",
             action="store_true",
-            help="check everything and print what would be done (a training: size, memory, time); write nothing",
+            help="check everything and print what would be done (for a training: size, memory, time); write nothing",
         )
     return parser
 
@@ -69,13 +69,13 @@ def _add_tune(task):
     _add_action(
         task,
         ("run", "bounds", "status", "best", "chief", "worker"),
-        "run (default) the search; print random search's bounds in its space; tell its status; print the best "
-        "config so far; be chief or worker of a search over several machines that share the output folder",
+        "run (default) the search; print bounds of random search in this space; show the status; print the best "
+        "config so far; run as chief or worker of a search on several machines that share the output folder",
         default="run",
     )
     task.add_argument("--workers", type=int, default=1, metavar="N", help="trials at once on this machine")
     task.add_argument("--address", metavar="HOST:PORT", help="of the chief, for chief and worker")
-    task.add_argument("--name", help="a worker's own name, another one for each worker")
+    task.add_argument("--name", help="unique name of this worker")
 
 
 def _add_action(task, choices, told, default="train"):
@@ -114,7 +114,7 @@ def _add_template(task):
         "--points",
         type=_path,
         metavar="FILE",
-        help="points a mask must obey: CSV x,y,z,inside[,label] (RAS mm, inside 1 or 0), or 3D Slicer's",
+        help="points that the mask must contain or avoid: CSV x,y,z,inside[,label] (RAS mm, inside 1 or 0), or 3D Slicer's",
     )
 
 
@@ -123,7 +123,7 @@ def _add_files(task):
         "--input", dest="inputs", type=_path, nargs="+", default=[], metavar="PATH", help="what to predict"
     )
     task.add_argument(
-        "--to", type=_path, metavar="FOLDER", help="where results go; by default a folder within the run's"
+        "--to", type=_path, metavar="FOLDER", help="folder for the results; by default a folder within the run folder"
     )
 
 
@@ -143,7 +143,7 @@ def main(arguments=None):
         arguments: List of words; the process' own by default.
 
     Returns:
-        Exit code: 0 done, 2 something in the user's input, 1 our fault.
+        Exit code: 0 done, 2 something in the user's input, 1 an internal error.
     """
     parser = build_parser()
     options = parser.parse_args(arguments)
@@ -169,7 +169,7 @@ def main(arguments=None):
         return _say(error.problems)
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - Python flushes it at its end, and would fail again
-        return _say(["nobody reads what is printed any more (a closed pipe, such as '| head'); run it without one"])
+        return _say(["standard output was closed (for instance by '| head'); rerun the command without the pipe"])
     except OSError as error:
         if error.errno in NO_ROOM:
             where = error.filename or "the output folder"
@@ -180,11 +180,11 @@ def main(arguments=None):
                     "command again"
                 ]
             )
-        return _our_fault()
+        return _internal_error()
     except KeyboardInterrupt:
         return _say([signals.LINE])
     except Exception:
-        return _our_fault()
+        return _internal_error()
     finally:
         release_folders()
 
@@ -204,11 +204,11 @@ def _say(problems):
     return USER_INPUT
 
 
-def _our_fault():
+def _internal_error():
     traceback.print_exc()
     print(
-        "error: this is a fault of KerasMorph, not of your input; please report the lines above "
+        "error: internal error of KerasMorph, not a problem of your input; please report the lines above "
         "together with the output of 'python main.py doctor'",
         file=sys.stderr,
     )
-    return OUR_FAULT
+    return INTERNAL_ERROR

@@ -1,4 +1,4 @@
-"""The error that a user can mend."""
+"""Errors that a user can fix."""
 
 import contextlib
 import errno

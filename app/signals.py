@@ -15,7 +15,7 @@ from pathlib import Path
 from app.training.run_lock import release_folders
 
 PATIENCE_SECONDS = 1.5
-LINE = "interrupted; the same command goes on from the last checkpoint"
+LINE = "interrupted; rerun the same command to resume from the last checkpoint"
 USER_INPUT = 2
 
 

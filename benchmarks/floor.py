@@ -249,7 +249,9 @@ def _table(vectors, summary, machine):
     return "\n".join(lines)
 
 
-GPU_ABSENT = "No GPU was measured: none was to be had. The rows of the JAX backend ran the same code on the processor."
+GPU_ABSENT = (
+    "Not measured on a GPU: none was available. The rows of the JAX backend ran the same code on the processor."
+)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The plan of the house: doors open one way, no file grows out of hand."""
+"""The structure of the code: imports point one way, no file is too long."""
 
 import ast
 from pathlib import Path
@@ -12,8 +12,8 @@ ALLOWED = {
     "segmentation": {"nets", "segmentation"},
     "app": {"nets", "transfer", "segmentation", "app"},
 }
-ROOMS = {*ALLOWED, "tests", "benchmarks"}
-FILES = [path for room in ALLOWED for path in sorted((ROOT / room).rglob("*.py"))]
+PACKAGES = {*ALLOWED, "tests", "benchmarks"}
+FILES = [path for package in ALLOWED for path in sorted((ROOT / package).rglob("*.py"))]
 
 
 def imports(path):
@@ -27,8 +27,8 @@ def imports(path):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_doors_open_one_way(path):
     """A network that knows of files or of the command line cannot be used elsewhere."""
-    room = path.relative_to(ROOT).parts[0]
-    assert {name for name in imports(path) if name in ROOMS} <= ALLOWED[room]
+    package = path.relative_to(ROOT).parts[0]
+    assert {name for name in imports(path) if name in PACKAGES} <= ALLOWED[package]
 
 
 def test_tensorflow_stays_behind_its_seams():

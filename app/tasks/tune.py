@@ -234,7 +234,7 @@ def _join(action, address, name, folder):
             f"tune {action}: --address HOST:PORT of the chief is needed, a port from 1 to 65535 (given: {address})"
         )
     if action == "worker" and not name:
-        raise UserError("tune worker: --name is needed, another one for each worker")
+        raise UserError("tune worker: --name is needed, unique to each worker")
     name = "chief" if action == "chief" else name.replace("chief", "worker")
     os.environ |= {"KERASTUNER_ORACLE_IP": host, "KERASTUNER_ORACLE_PORT": port, "KERASTUNER_TUNER_ID": name}
     os.environ["KERASMORPH_TOKEN_FILE"] = str(folder.path / "search.token")
@@ -248,7 +248,7 @@ def _join(action, address, name, folder):
 def _tell(config, base, folder, action):
     """What stands in the folder, without TensorFlow's help where possible."""
     if not (folder.path / "trials" / "oracle.json").is_file():
-        raise UserError(f"{folder.path}: no search was begun here; run 'python main.py tune --config FILE' first")
+        raise UserError(f"{folder.path}: no search in this folder; run 'python main.py tune --config FILE' first")
     import_keras()
 
     from app.reporting.tune_report import best_config, status_lines

@@ -1,4 +1,4 @@
-"""Random and grid search, on the same floor as the others."""
+"""Random and grid search, with the same bookkeeping as the other oracles."""
 
 from app.tuning.oracle import SearchOracle
 

@@ -41,7 +41,7 @@ def velocity_from_forces(moving, fixed, convolve, encoder, decoder, final, resol
 
     First at twice the velocity's voxel size; the moving image is warped by what was found,
     and a second U-Net, at the velocity's resolution, adds what the remaining force asks for.
-    The full-resolution level, the dearest of VoxelMorph's, is not needed.
+    The full-resolution level, the most expensive of VoxelMorph, is not needed.
 
     Args:
         moving: Keras tensor `(batch, i, j[, k], 1)`.

@@ -47,7 +47,10 @@ def test_who_cannot_listen_is_ended(tmp_path, number, within_c):
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert errors.strip().splitlines()[-1] == "error: interrupted; the same command goes on from the last checkpoint"
+    assert (
+        errors.strip().splitlines()[-1]
+        == "error: interrupted; rerun the same command to resume from the last checkpoint"
+    )
     assert not (tmp_path / "run" / "run.lock").exists()
     stat = Path(f"/proc/{child}/stat")
     for _ in range(200):  # the system takes its time to bury it
@@ -74,6 +77,9 @@ def test_a_command_is_ended_like_by_control_c(small_config, tmp_path, moment):
     process.terminate()
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 2, errors
-    assert errors.strip().splitlines()[-1] == "error: interrupted; the same command goes on from the last checkpoint"
+    assert (
+        errors.strip().splitlines()[-1]
+        == "error: interrupted; rerun the same command to resume from the last checkpoint"
+    )
     assert "Traceback" not in errors
     assert not list((tmp_path / "run").glob("*.lock")) if (tmp_path / "run").exists() else True
