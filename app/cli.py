@@ -78,8 +78,8 @@ def _add_tune(task):
     task.add_argument("--name", help="unique name of this worker")
 
 
-def _add_action(task, choices, told, default="train"):
-    task.add_argument("action", nargs="?", default=default, choices=choices, help=told)
+def _add_action(task, choices, text, default="train"):
+    task.add_argument("action", nargs="?", default=default, choices=choices, help=text)
 
 
 def _add_fov(task):
@@ -114,7 +114,7 @@ def _add_template(task):
         "--points",
         type=_path,
         metavar="FILE",
-        help="points that the mask must contain or avoid: CSV x,y,z,inside[,label] (RAS mm, inside 1 or 0), or 3D Slicer's",
+        help="points inside or outside the mask: CSV x,y,z,inside[,label] (RAS mm, inside 1 or 0), or 3D Slicer's",
     )
 
 
