@@ -147,14 +147,15 @@ def main(arguments=None):
     """
     parser = build_parser()
     options = parser.parse_args(arguments)
-    if getattr(options, "keys", False):
-        return _print_keys(options.task)
-    if options.task != "doctor" and options.config is None and options.task not in WITHOUT_FILE:
+    only_prints = options.task == "doctor" or options.keys
+    if not only_prints and options.config is None and options.task not in WITHOUT_FILE:
         parser.error(f"{options.task}: --config FILE is needed; configs/{options.task}/ has some")
     forget()
     # TensorFlow's own lines about the machine bury ours; its errors still raise.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
+        if options.task != "doctor" and options.keys:
+            return _print_keys(options.task)
         task = importlib.import_module(TASKS[options.task][0])
         if options.task == "doctor":
             task.run()
@@ -169,6 +170,8 @@ def main(arguments=None):
         return _say(error.problems)
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - Python flushes it at its end, and would fail again
+        if only_prints:  # `| head` has what it wanted
+            return DONE
         return _say(["standard output was closed (for instance by '| head'); rerun the command without the pipe"])
     except OSError as error:
         if error.errno in NO_ROOM:
