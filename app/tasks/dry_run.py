@@ -9,7 +9,8 @@ from pathlib import Path
 from app.quiet import import_keras
 from app.tasks.network_cost import FLOAT, hypermorph_cost
 
-MEASURED_STEPS = 3
+MEASURED_STEPS = 3  # at most
+ENOUGH_SECONDS = 4.0  # a step that takes so long is measured well by itself
 MEASURED_BYTES = 2**31  # a dry run takes little more of what is counted,
 MEASURED_WORK = 10**11  # and multiplies no more a step: a minute on two cores
 
@@ -31,7 +32,7 @@ def describe(config, hyper, subjects, parts, summary, data, uses_labels):
     print(f"labels: {len(summary.structures)} structures {list(summary.structures)}")
     _check_writable(config.output)
     print(f"output: {config.output}")
-    print(f"loading TensorFlow to measure {MEASURED_STEPS} steps ...", flush=True)
+    print(f"loading TensorFlow to measure some steps ...", flush=True)
 
     import_keras()
 
@@ -101,6 +102,8 @@ def _measured(model, batches):
         started = time.perf_counter()
         model.train_on_batch(x, y)
         seconds.append(time.perf_counter() - started)
+        if sum(seconds[1:]) > ENOUGH_SECONDS:
+            break
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return min(seconds[1:]), peak / 2**30
 

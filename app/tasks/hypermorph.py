@@ -23,7 +23,7 @@ OBJECTIVES = ("loss", "validation_dice")  # what a search may look for
 KEYS = "data.shape, training.batch_size, network.encoder, decoder, final and units"  # which memory depends on
 GENERATED = ("generator", "units", "depth")  # keys of the hypernetwork
 SIMULATED = 64  # bytes a voxel while a brain is simulated
-FEW = 3  # simulated brains with which a dry run measures
+FEW = 2  # simulated brains with which a dry run measures
 
 
 def run(config, dry_run=False):
