@@ -32,7 +32,7 @@ def describe(config, hyper, subjects, parts, summary, data, uses_labels):
     print(f"labels: {len(summary.structures)} structures {list(summary.structures)}")
     _check_writable(config.output)
     print(f"output: {config.output}")
-    print(f"loading TensorFlow to measure some steps ...", flush=True)
+    print("loading TensorFlow to measure some steps ...", flush=True)
 
     import_keras()
 
