@@ -101,7 +101,7 @@ def kinds():
         return function, values, affine
 
     return {
-        "a file a slice": named(lambda f: write_slices(f, array)),
+        "one file per slice": named(lambda f: write_slices(f, array)),
         "half of the files without a preamble": named(half_without_preamble),
         "instance numbers that follow nothing": named(
             lambda f: write_slices(f, array, each=lambda n: {"InstanceNumber": int(SHUFFLED[n])})

@@ -2,7 +2,7 @@
 
     python -m benchmarks.hypermorph_against_voxelmorph [--seconds 120]
 
-Every row is a process of its own: memory is the process' peak, seconds a step the median. Loss, batch size and
+Every row is a process of its own: memory is the process' peak, seconds per step the median. Loss, batch size and
 evaluation are the same for all. VoxelMorph's hypernetwork is given the paper's size (4 layers of 64 units), its
 own default (6 of 128), and two learning rates (its script's 1e-4, and ours). One initialisation each.
 """
@@ -90,7 +90,7 @@ def tables(content):
     Returns:
         Dict from the name of a place in the docs to Markdown.
     """
-    columns = [*(f"lambda {lam:g}" for lam in LAMBDAS), "s a step", "steps", "peak GiB", "parameters", "processor"]
+    columns = [*(f"lambda {lam:g}" for lam in LAMBDAS), "s per step", "steps", "peak GiB", "parameters", "processor"]
     lines = [f"| | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
     for name, row in content["rows"].items():
         cells = [*(f"{dice:.3f}" for dice in row["dice"]), f"{row['seconds_a_step']:.3f}", row["steps"]]

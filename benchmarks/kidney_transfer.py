@@ -217,7 +217,7 @@ def _strategies(rows, seeds, settings):
         "joint": f" ({epochs['joint']} epochs)",
         "fine_tuning": f" ({transfer_epochs} epochs on {ALL_CHILDREN} children, as below)",
     }
-    lines = ["| | adults | children | added weights | s an epoch | thesis |", "|---|---:|---:|---:|---:|---:|"]
+    lines = ["| | adults | children | added weights | s per epoch | thesis |", "|---|---:|---:|---:|---:|---:|"]
     for strategy in TABLE:
         own = [rows[f"{strategy} / {seed}"] for seed in range(seeds)]
         cells = [f"`{strategy}`{notes.get(strategy, '')}"]

@@ -91,7 +91,7 @@ class TrainingPairs(keras.utils.PyDataset):
         subjects: List of `Subject`, two or more.
         cache: `SubjectCache`.
         hyper_parameters: List of `HyperParameter`; empty for a network without.
-        steps: Batches an epoch.
+        steps: Batches per epoch.
         batch_size: Pairs a batch.
         hyper_per: "batch" (the paper) or "sample": what shares one draw.
         labels: Whether the label volumes come along.

@@ -40,7 +40,7 @@ def affine_of_axes(axes, origin, to_ras=(-1.0, -1.0, 1.0)):
     """The affine of a header that says each axis' step as a vector.
 
     Args:
-        axes: `(n, n)`, a row an axis of the array: the step from a voxel to the next, in mm.
+        axes: `(n, n)`, one row per axis of the array: the step from a voxel to the next, in mm.
         origin: `(n,)`, the first voxel's place.
         to_ras: Signs that turn the header's space into RAS; those of LPS by default.
 

@@ -129,7 +129,7 @@ def plain(array, path):
 
 
 def one_value(count, path):
-    """See that there is one value a voxel.
+    """See that there is one value per voxel.
 
     Args:
         count: How many there are.

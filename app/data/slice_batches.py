@@ -12,7 +12,7 @@ class SliceBatches(keras.utils.PyDataset):
         classes: `(n,)`.
         weights: `(classes,)`: weight of each class in the loss.
         batch_size: Slices in a batch.
-        steps: Batches an epoch.
+        steps: Batches per epoch.
         seed: Integer.
         augmentation: `AugmentationConfig`.
         first_epoch: Epoch with which this session begins.

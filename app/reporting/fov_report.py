@@ -23,7 +23,7 @@ def write_report(config, folder, contract, logits_of, test, history):
         contract: `FovContract`.
         logits_of: Function `(slices) -> logits`.
         test: List of `LabelledStack`.
-        history: List of dicts, one an epoch.
+        history: List of dicts, one per epoch.
 
     Returns:
         Path of the report.

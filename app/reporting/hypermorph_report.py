@@ -49,7 +49,7 @@ def write_report(
         report.text(
             (f"{chosen_by}: {at}. " if columns else "") + f"On {chosen['pairs']} pairs: mean Dice {chosen['dice']:.4f} "
             f"({chosen['dice_before']:.4f} before registration), HD95 {chosen['hd95_mm']:.2f} mm, folding "
-            f"{chosen['folding_percent']:.4f} %, SDlogJ {chosen['sdlogj']:.3f}, {chosen['seconds']:.2f} s a pair."
+            f"{chosen['folding_percent']:.4f} %, SDlogJ {chosen['sdlogj']:.3f}, {chosen['seconds']:.2f} s per pair."
         )
     elif columns:
         report.text(f"No labels were given: nothing says which value is best; the examples show {at}.")
@@ -74,7 +74,7 @@ def write_report(
 
 
 def write_metrics(folder, columns, rows, test, labels, best, chosen):
-    """Write `metrics.csv` (a line a pair and value) and `metrics.json` (means, best, structures).
+    """Write `metrics.csv` (one line per pair and value) and `metrics.json` (means, best, structures).
 
     Args:
         folder: `RunFolder`.

@@ -21,7 +21,7 @@ def write_report(config, folder, contract, counts, segment, source_segment, test
         segment: Function `(volume) -> Segmentation` of the trained network.
         source_segment: The same of the network it was adapted from, or None.
         test: List of `Case`.
-        history: List of dicts, one an epoch.
+        history: List of dicts, one per epoch.
 
     Returns:
         Path of the report.

@@ -31,7 +31,7 @@ def write_report(config, folder, contract, weights, segment, test, poses, histor
         segment: `Segmenter`.
         test: List of `Case`.
         poses: Dict from population to `(volumes, 9)`: of the training volumes; empty without poses.
-        history: List of dicts, one an epoch.
+        history: List of dicts, one per epoch.
         faults: Lines: what is wrong with the template itself.
 
     Returns:

@@ -94,7 +94,7 @@ def _tried(cost, batch):
 
 
 def _measured(model, batches):
-    """Seconds a step, and GiB that this process took at most."""
+    """Seconds per step, and GiB that this process took at most."""
     model.optimizer.build(model.trainable_variables)
     seconds = []
     for step in range(MEASURED_STEPS + 1):
@@ -110,7 +110,7 @@ def _measured(model, batches):
 
 def _time(epochs, steps, a_step):
     total = epochs * steps * a_step
-    return f"time: {epochs} epochs of {steps} steps, {a_step:.2f} s a step: about {total / 60:.0f} min of training"
+    return f"time: {epochs} epochs of {steps} steps, {a_step:.2f} s per step: about {total / 60:.0f} min of training"
 
 
 def _shapes(summary):

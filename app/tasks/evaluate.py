@@ -15,7 +15,7 @@ from app.training.split_file import read_split
 
 
 def run(config, dry_run=False):
-    """Measure and report: Dice, HD95, folding, SDlogJ and seconds, a pair and in sum.
+    """Measure and report: Dice, HD95, folding, SDlogJ and seconds, per pair and overall.
 
     Subjects are those of the run's own test split (`split.csv`), unless the config has a split of its own; images
     are prepared and padded as in training. Subjects that were trained on are named.

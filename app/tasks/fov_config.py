@@ -55,7 +55,7 @@ class FovNetworkConfig(Config):
 
 
 class FovTrainingConfig(Config):
-    """How long and how fast; defaults are the thesis' but for the number of slices an epoch."""
+    """How long and how fast; defaults are the thesis' but for the number of slices per epoch."""
 
     epochs: int = pydantic.Field(30, ge=1, le=100_000)
     """Epochs of training; a checkpoint is written after each."""
@@ -80,7 +80,7 @@ class FovTrainingConfig(Config):
 
     @property
     def steps_per_epoch(self):
-        """Batches an epoch: `steps`, or as many as show `slices`."""
+        """Batches per epoch: `steps`, or as many as show `slices`."""
         return self.steps if self.slices is None else max(1, round(self.slices / self.batch_size))
 
 

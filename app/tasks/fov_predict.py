@@ -22,8 +22,8 @@ def predict(folder, inputs, to, nan="refuse", dry_run=False):
     """Decide volumes with a trained model.
 
     Each volume gets `NAME.json` (regions with slices of the file, millimetres, confidence, intervals; orientation;
-    flags) and `NAME.png`; `regions.csv` has a line a region. What cannot be read is listed at the end, and the rest
-    is done all the same.
+    flags) and `NAME.png`; `regions.csv` has one line per region. Files that cannot be read are listed at the end; all
+    others are processed.
 
     Args:
         folder: `RunFolder` of the training.

@@ -123,7 +123,7 @@ def compile_model(config, model, steps):
     Args:
         config: `KidneyConfig`.
         model: Keras model.
-        steps: Batches an epoch.
+        steps: Batches per epoch.
     """
     model.compile(optimizer(config.training, steps), SegmentationLoss(), jit_compile=keras.backend.backend() == "jax")
 

@@ -10,8 +10,8 @@ def predict(folder, inputs, to, largest_component=False, nan="refuse", dry_run=F
     """Segment volumes with a trained network.
 
     Each volume gets `NAME_mask.nii.gz` on its own grid and `NAME.json` (volume in ml, parts, and, of adapted networks,
-    pose and probability of the target population); `volumes.csv` has a line a volume. What cannot be read is listed
-    at the end, and the rest is done all the same.
+    pose and probability of the target population); `volumes.csv` has one line per volume.
+    Files that cannot be read are listed at the end; all others are processed.
 
     Args:
         folder: `RunFolder` of the training.

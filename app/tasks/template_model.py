@@ -125,7 +125,7 @@ def compile_model(config, model, compared, steps):
         config: `TemplateConfig`.
         model: Keras model.
         compared: What `losses` returned.
-        steps: Batches an epoch.
+        steps: Batches per epoch.
     """
     jit = keras.backend.backend() == "jax"
     adam = optimizer(config.training, steps)

@@ -17,8 +17,8 @@ def predict(folder, config, inputs, to, points=None, dry_run=False):
     """Segment volumes with a trained network.
 
     Each volume gets on its own grid `NAME_mask.nii.gz` and, of a deformed template, `NAME_displacement.nii.gz` (ITK
-    convention: it warps the run's `template.nii.gz` onto the volume); `NAME.json`; a surface a structure. `volumes.csv`
-    has a line a volume. What cannot be read is listed at the end, and the rest is done all the same.
+    convention: it warps the run's `template.nii.gz` onto the volume); `NAME.json`; one surface per structure.
+    `volumes.csv` has one line per volume. Files that cannot be read are listed at the end; all others are processed.
 
     Args:
         folder: `RunFolder` of the training.

@@ -12,11 +12,11 @@ from app.training.run_folder import log
 
 
 class Progress(keras.callbacks.Callback):
-    """A progress bar over the whole training, with the time left, and a line an epoch.
+    """A progress bar over the whole training, with the time left, and one line per epoch.
 
     Args:
         epochs: Number of epochs.
-        steps: Batches an epoch.
+        steps: Batches per epoch.
         first_epoch: Epoch with which this session begins.
     """
 

@@ -103,7 +103,7 @@ class RunFolder:
             raise UserError(f"{self.history}: no table of numbers ({str(error)[:100]}); {remedy}") from None
 
     def write_history(self, rows):
-        """Write the training history, one dict an epoch."""
+        """Write the training history, one dict per epoch."""
         keys = list(dict.fromkeys(key for row in rows for key in row))
         write_csv(self.history, [{key: row.get(key) for key in keys} for row in rows])
 

@@ -101,7 +101,7 @@ def optimizer(config, steps):
 
     Args:
         config: `TrainingConfig`, or another with `epochs`, `learning_rate` and `decay`.
-        steps: Batches an epoch.
+        steps: Batches per epoch.
 
     Returns:
         Keras optimiser.

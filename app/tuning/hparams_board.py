@@ -1,4 +1,4 @@
-"""TensorBoard's HParams page of a search: one entry a configuration. TensorFlow only."""
+"""TensorBoard's HParams page of a search: one entry per configuration. TensorFlow only."""
 
 import shutil
 from pathlib import Path

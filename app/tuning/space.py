@@ -11,7 +11,7 @@ MOST_ENUMERATED = 20_000
 class Space:
     """Configurations of Keras Tuner's hyper-parameters as rows of numbers.
 
-    A row has one entry a hyper-parameter: its position in [0, 1] on its own scale (linear or
+    A row has one entry per hyper-parameter: its position in [0, 1] on its own scale (linear or
     logarithmic; integers and steps snapped to theirs), the index of an unordered choice, NaN where
     a condition leaves it out.
 

@@ -1,7 +1,7 @@
 """Convolutions whose weights depend on hyper-parameters: three generators, one interface.
 
 Each takes the feature map (or, in a decoder, a list of coarse features and those beside which
-they are upsampled) and the hypernetwork's features `(batch, units)`, one row a sample. All begin
+they are upsampled) and the hypernetwork's features `(batch, units)`, one row per sample. All begin
 as the same He-initialised convolution, whatever the hyper-parameters, and learn how to depart
 from it; VoxelMorph's generator begins with kernels several times too small, and starts slowly
 for it.

@@ -1,4 +1,4 @@
-"""Losses of registration. Each returns one value a sample, `(batch,)`, smaller is better."""
+"""Losses of registration. Each returns one value per sample, `(batch,)`, smaller is better."""
 
 from nets.losses.dice import dice_loss
 from nets.losses.gradient import gradient_penalty

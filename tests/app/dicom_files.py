@@ -67,7 +67,7 @@ def group(**sequences):
 
 
 def write_slices(folder, array, positions=None, each=lambda number: {}, kind=MR, **elements):
-    """A series, a file a slice: `array` `(n, rows, columns)`, 1.5 mm along rows, 2 mm along columns, 4 mm apart."""
+    """A series, one file per slice: `array` `(n, rows, columns)`, 1.5 mm along rows, 2 mm along columns, 4 mm apart."""
     positions = [[-10.0, 20.0, 5.0 + 4 * number] for number in range(len(array))] if positions is None else positions
     common = {"PixelSpacing": [2.0, 1.5], "ImageOrientationPatient": [1, 0, 0, 0, 1, 0], **elements}
     for number, (pixels, position) in enumerate(zip(array, positions, strict=True)):

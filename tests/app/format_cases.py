@@ -195,7 +195,7 @@ def slopes(number):
 
 
 DICOM = [
-    ("a series, a file a slice, in any order of names", dicom(write_slices, SLICES), "read"),
+    ("a series, one file per slice, in any order of names", dicom(write_slices, SLICES), "read"),
     ("some files without a preamble", dicom(write_slices, SLICES, then=without_preamble), "read"),
     (
         "enhanced MR or CT, frames in any order",

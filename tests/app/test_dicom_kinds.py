@@ -131,7 +131,7 @@ def test_stacks_echoes_and_times_in_one_file_are_parts(array, tmp_path, capsys):
     ],
 )
 def test_parts_of_single_frames(array, tmp_path, keys, words):
-    """The same in old files, a file a slice: by instance number the two would be mixed."""
+    """The same in old files, one file per slice: by instance number the two would be mixed."""
     for turn, pixels in enumerate((array, array // 3)):
         own = {key: values[turn] for key, values in keys.items()}
         write_slices(tmp_path / "s", pixels, each=lambda n, t=turn, o=own: {"name": f"{n}-{t}", **o})

@@ -51,7 +51,7 @@ def test_a_dry_run_tells_size_memory_and_time(config, main):
     for name, data in (("dry", {}), ("simulated", {"cohort": None, "phantom": {"adults": 12, "children": 8}})):
         done = main("kidney", "--config", config(name, data=data), "--dry-run")
         assert done.returncode == 0, done.stderr
-        for word in ("parameters", "GiB measured", "s a step", "nothing was written"):
+        for word in ("parameters", "GiB measured", "s per step", "nothing was written"):
             assert word in done.stdout
         assert not (config.folder / name).exists()
 

@@ -45,7 +45,7 @@ def test_dry_run_tells_size_and_time_and_writes_nothing(main, small_config, tmp_
     output = tmp_path / "run"
     done = main("hypermorph", "--config", small_config, "--set", f"output={output}", "--dry-run")
     assert done.returncode == 0, done.stderr
-    for word in ("epochs: 3", "8 subjects (train 4, validate 2, test 2)", "parameters", "GiB", "s a step"):
+    for word in ("epochs: 3", "8 subjects (train 4, validate 2, test 2)", "parameters", "GiB", "s per step"):
         assert word in done.stdout
     assert not output.exists()
 

@@ -199,7 +199,7 @@ def test_a_bank_without_pose(config, cohort, main, tmp_path):
     path = config("bank", template={"kind": "bank", "members": 2}, network={"transform": "local"}, surface="stl")
     done = main("template", "--config", path, "--dry-run")
     assert done.returncode == 0, done.stderr
-    for word in ("train: 8 volumes", "parameters", "GiB measured", "s a step"):
+    for word in ("train: 8 volumes", "parameters", "GiB measured", "s per step"):
         assert word in done.stdout
     done = main("template", "--config", path)
     assert done.returncode == 0, done.stderr

@@ -107,7 +107,7 @@ def test_gradients_of_losses_equal_voxelmorphs(dialogue, name):
     questions, answers = dialogue
     ours = {"ncc": ncc_loss, "mse": mse_loss, "mi": mi_loss}[name]
     (found,) = gradients(lambda image: keras.ops.sum(ours(questions["other"], image)), questions["image"])
-    # VoxelMorph's MSE is the mean over the batch, ours one value a sample.
+    # VoxelMorph's MSE is the mean over the batch, ours one value per sample.
     expected = answers[f"{name}_gradient"] * (len(found) if name == "mse" else 1)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
