@@ -254,14 +254,9 @@ def _check(endpoints, inputs, folder):
     data = folder / "check.npz"
     np.savez(data, **inputs)
     command = [sys.executable, "-c", CHECK, str(folder), str(data), *endpoints]
-    child = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=folder
-    )
-    try:
-        errors = child.stderr.read()  # its standard input stays open, and tells it that somebody waits
-    finally:
-        child.stdin.close()
-        child.wait()
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, cwd=folder, **pipes) as child:
+        errors = child.stderr.read()  # meanwhile its standard input stays open: it ends when that is closed
     if child.returncode and os.strerror(errno.ENOSPC) in errors:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
     if child.returncode:

@@ -21,7 +21,7 @@ def marked():
     return [
         (page, *match.group(2, 3, 4))
         for page in sorted(DOCS.glob("*.md"))
-        for match in MARKED.finditer(page.read_text())
+        for match in MARKED.finditer(page.read_text(encoding="utf-8"))
     ]
 
 
@@ -33,7 +33,7 @@ def table(task, section):
 def main():
     """Write all tables."""
     for page in sorted(DOCS.glob("*.md")):
-        text = page.read_text()
+        text = page.read_text(encoding="utf-8")
         new = MARKED.sub(lambda match: match[1] + table(match[2], match[3]) + "\n" + match[5], text)
         if new != text:
             write_text(page, new)
