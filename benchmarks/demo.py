@@ -34,7 +34,7 @@ def measure():
         before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         subprocess.run(command, cwd=ROOT, check=True)
         seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
-        metrics = json.loads((Path(folder) / "demo" / "metrics.json").read_text())
+        metrics = json.loads((Path(folder) / "demo" / "metrics.json").read_text(encoding="utf-8"))
     return {
         "seconds": seconds,
         "cpu_seconds": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,

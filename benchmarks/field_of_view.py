@@ -163,10 +163,13 @@ def _markdown(columns, lines):
 def _search():
     output = RUNS / "field_of_view_search"
     _main("tune", "--config", "configs/tune/fov.yaml", "--workers", "2", "--set", f"output={output}")
-    lines = (output / "log.txt").read_text().splitlines()
+    lines = (output / "log.txt").read_text(encoding="utf-8").splitlines()
     first, last = (datetime.datetime.fromisoformat(lines[place][:19]) for place in (0, -1))  # interruptions included
-    return {**json.loads((output / "metrics.json").read_text()), "wall_seconds": (last - first).total_seconds(),
-            "best": yaml.safe_load((output / "best.yaml").read_text())["network"]}  # fmt: skip
+    return {
+        **json.loads((output / "metrics.json").read_text(encoding="utf-8")),
+        "wall_seconds": (last - first).total_seconds(),
+        "best": yaml.safe_load((output / "best.yaml").read_text(encoding="utf-8"))["network"],
+    }
 
 
 def _trained(name, config, **changes):
@@ -174,7 +177,10 @@ def _trained(name, config, **changes):
     changes = {"output": output, **FULL, **changes}
     _main("fov", "--config", config, *itertools.chain(*(("--set", f"{k}={v}") for k, v in changes.items())))
     history = RunFolder(output).read_history()
-    return {**json.loads((output / "metrics.json").read_text()), "training_seconds": sum(r["seconds"] for r in history)}
+    return {
+        **json.loads((output / "metrics.json").read_text(encoding="utf-8")),
+        "training_seconds": sum(r["seconds"] for r in history),
+    }
 
 
 def _main(*words):
@@ -189,7 +195,7 @@ def _decisions(name):
 
     folder = RunFolder(RUNS / f"field_of_view_{name}")
     model, contract = load_trained(folder, FovContract, "fov")
-    config = FovConfig.model_validate(yaml.safe_load((folder.path / "config.yaml").read_text()))
+    config = FovConfig.model_validate(yaml.safe_load((folder.path / "config.yaml").read_text(encoding="utf-8")))
     cohort = folder.path / "phantoms" / "cohort.csv"
     test = split_examinations(read_examinations(cohort), config.data.split, config.seed)["test"]
     stacks = load_examinations(test, contract)
@@ -235,7 +241,7 @@ def _real():
     from app.tasks.fov_trials import FovTrials, logits_of, network
 
     source = RunFolder(RUNS / "field_of_view_tuned")
-    config = FovConfig.model_validate(yaml.safe_load((source.path / "config.yaml").read_text()))
+    config = FovConfig.model_validate(yaml.safe_load((source.path / "config.yaml").read_text(encoding="utf-8")))
     config = config.model_copy(update={"data": config.data.model_copy(update={"context": 0})})
     parts = split_examinations(read_examinations(source.path / "phantoms" / "cohort.csv"), config.data.split, 0)
     simulated = {name: load_examinations(parts[name], config.data) for name in ("train", "validate")}

@@ -93,7 +93,7 @@ def build_peers():
     python = PEERS / "bin" / "python"
     stamp = PEERS / "requirements.txt"
     wanted = "\n".join(REQUIREMENTS)
-    if not stamp.is_file() or stamp.read_text() != wanted:
+    if not stamp.is_file() or stamp.read_text(encoding="utf-8") != wanted:
         print(f"building {PEERS} ...", flush=True)
         venv.create(PEERS, with_pip=True, clear=True)
         subprocess.run([python, "-m", "pip", "install", "--quiet", *REQUIREMENTS], check=True)

@@ -60,7 +60,7 @@ def measure(seed, runs):
     lambdas = list(dict.fromkeys(float(row["lambda"]) for row in rows))
     of = {lam: [row for row in rows if float(row["lambda"]) == lam] for lam in lambdas}
     return {
-        "best": json.loads((run / "metrics.json").read_text())["best"],
+        "best": json.loads((run / "metrics.json").read_text(encoding="utf-8"))["best"],
         "training_minutes": sum(row["seconds"] for row in history) / 60.0,
         "validation_dice": {row["epoch"]: row["validation_dice"] for row in history if row.get("validation_dice")},
         "pairs": [[row["moving"], row["fixed"]] for row in of[lambdas[0]]],

@@ -103,7 +103,7 @@ def _run(cohort, strategy, data, rate=2e-3):
     import keras
 
     keras.backend.clear_session()
-    metrics = json.loads((output / "metrics.json").read_text())
+    metrics = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
     keys = ("source", "target", "gain", "parameters", "added_parameters")
     return {key: metrics[key] for key in keys if key in metrics}
 

@@ -95,7 +95,7 @@ def _run(strategy, seed, **changes):
     import keras
 
     keras.backend.clear_session()
-    metrics = json.loads((output / "metrics.json").read_text())
+    metrics = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
     dice = {}
     for row in csv_rows(output / "volumes.csv", ("subject", "dice")):
         dice[row["subject"]] = round(float(row["dice"]), 4)

@@ -259,9 +259,9 @@ def read_whole(path):
     if not path.stat().st_size and path.suffix not in (".txt",):
         raise ValueError("empty")
     if name.endswith(".json"):
-        json.loads(path.read_text())
+        json.loads(path.read_text(encoding="utf-8"))
     elif name.endswith((".yaml", ".yml")):
-        yaml.safe_load(path.read_text())
+        yaml.safe_load(path.read_text(encoding="utf-8"))
     elif name.endswith(".csv"):
         with open(path, newline="") as file:
             rows = list(csv.reader(file))
@@ -283,7 +283,7 @@ def read_whole(path):
         from PIL import Image
 
         Image.open(path).load()
-    elif name.endswith(".html") and "</html>" not in path.read_text()[-200:]:
+    elif name.endswith(".html") and "</html>" not in path.read_text(encoding="utf-8")[-200:]:
         raise ValueError("no end")
 
 
@@ -319,7 +319,7 @@ def training_differs(ours, theirs):
 
 def search_differs(ours, theirs):
     """In what a search differs from an uninterrupted search: trials, order, values, best; as `training_differs`."""
-    best = [yaml.safe_load((folder / "best.yaml").read_text()) for folder in (ours, theirs)]
+    best = [yaml.safe_load((folder / "best.yaml").read_text(encoding="utf-8")) for folder in (ours, theirs)]
     for config in best:
         config.pop("output")
     differs = [] if best[0] == best[1] else ["best.yaml"]

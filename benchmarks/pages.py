@@ -20,7 +20,7 @@ def marked_tables():
     Returns:
         List of (page, benchmark, place, text).
     """
-    return [(page, *match.groups()) for page in PAGES for match in MARKED.finditer(page.read_text())]
+    return [(page, *match.groups()) for page in PAGES for match in MARKED.finditer(page.read_text(encoding="utf-8"))]
 
 
 def write_tables(benchmark, tables):
@@ -44,7 +44,7 @@ def write_tables(benchmark, tables):
         return f"<!-- written by benchmarks/{name}.py: {place} -->\n{tables[place]}\n<!-- end -->"
 
     for page in PAGES:
-        before = page.read_text()
+        before = page.read_text(encoding="utf-8")
         after = MARKED.sub(replaced, before)
         if after != before:
             write_text(page, after)

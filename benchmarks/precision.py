@@ -42,12 +42,12 @@ def task(name, values, folder):
 
 def evaluate(run, precision):
     """Mean figures on the run's own test pairs."""
-    trained = yaml.safe_load((run / "config.yaml").read_text())
+    trained = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "out"
         values = {"task": "evaluate", "output": str(output), "model": str(run), "data": trained["data"]}
         peak = task("evaluate", {**values, "seed": trained["seed"], "precision": precision}, Path(folder))
-        best = json.loads((output / "metrics.json").read_text())["at_best"]
+        best = json.loads((output / "metrics.json").read_text(encoding="utf-8"))["at_best"]
     kept = ("hyper", "dice", "dice_before", "hd95_mm", "folding_percent", "seconds")
     return {"peak_gib": peak, **{key: best[key] for key in kept if key in best}}
 
@@ -63,7 +63,7 @@ def large_pair(run, precision, size=256):
         values = {"task": "register", "output": str(folder / "out"), "model": str(run), "precision": precision}
         pair = {name: str(folder / f"{name}.nii") for name in ("moving", "fixed")}
         peak = task("register", {**values, **pair}, folder)
-        measures = json.loads((folder / "out" / "metrics.json").read_text())
+        measures = json.loads((folder / "out" / "metrics.json").read_text(encoding="utf-8"))
     return {"peak_gib": peak, "seconds": measures["seconds"]}
 
 

@@ -30,7 +30,7 @@ class ResultsFile:
         self.path = Path(folder) / f"{name}.json"
         self.content = {"settings": settings, "machine": machine(), "rows": {}}
         if self.path.is_file():
-            before = json.loads(self.path.read_text())
+            before = json.loads(self.path.read_text(encoding="utf-8"))
             if before["settings"] != json.loads(json.dumps(settings)):
                 raise SystemExit(f"{self.path} was measured with other settings; delete it to measure afresh")
             self.content = before
@@ -57,7 +57,7 @@ class ResultsFile:
             with open(self.path.with_suffix(".lock"), "w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 if self.path.is_file():
-                    self.content = json.loads(self.path.read_text())
+                    self.content = json.loads(self.path.read_text(encoding="utf-8"))
                 self.rows[name] = row
                 self.write()
         return self.rows[name]

@@ -122,7 +122,7 @@ def _row(cohort, method, seed, applied, epochs):
     for kind in CORRUPTIONS:
         cases = [_corrupted(cohort, case, kind) for case in test]
         row[kind] = summarise_template(measure(segment, cases, contract, config.structures))
-    metrics = json.loads((folder.path / "metrics.json").read_text())
+    metrics = json.loads((folder.path / "metrics.json").read_text(encoding="utf-8"))
     row |= {"weights": metrics["weights"], "pose": metrics.get("pose", {}).get("median_det")}
     row["largest_correlation"] = metrics.get("pose", {}).get("largest_correlation")
     keras.backend.clear_session()
@@ -197,7 +197,7 @@ def _seconds():
 
 
 def _config(cohort, method, seed, epochs=EPOCHS):
-    content = yaml.safe_load((ROOT / "configs" / "template" / "kidney.yaml").read_text())
+    content = yaml.safe_load((ROOT / "configs" / "template" / "kidney.yaml").read_text(encoding="utf-8"))
     content["data"].pop("phantom")
     content.pop("refinement_steps")  # rows of their own
     content["data"]["spacing_mm"] = SPACING_MM[cohort]

@@ -98,12 +98,16 @@ def shown_commands():
     """
     commands = {}
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md"]:
-        text = page.read_text().replace("\\\n", " ")
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
         blocks = re.findall(r"^```\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
         lines = [line for block in blocks for line in block.splitlines()] + re.findall(r"`([^`\n]+)`", text)
         _add(commands, lines, page)
     for config in sorted((ROOT / "configs").rglob("*.yaml")):
-        _add(commands, [line[1:] for line in config.read_text().splitlines() if line.startswith("#   ")], config)
+        _add(
+            commands,
+            [line[1:] for line in config.read_text(encoding="utf-8").splitlines() if line.startswith("#   ")],
+            config,
+        )
     return commands
 
 
@@ -236,7 +240,7 @@ def run_shown(folder, wanted):
     environment = {name: value for name, value in os.environ.items() if name != "KERASMORPH_DATA"}
     done = subprocess.run(child, cwd=clone, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
-    results = json.loads(answered.read_text())
+    results = json.loads(answered.read_text(encoding="utf-8"))
     print(f"{len(commands)} commands in {sum(result['seconds'] for result in results):.0f} s")
     failed = [
         f"{shown[words]}: {' '.join(words)}\n  exit code {result['code']}: {result['printed'][-600:]}"
@@ -285,4 +289,4 @@ def run_all(commands):
 if __name__ == "__main__":
     asked, answered = sys.argv[1:]
     sys.path.insert(0, os.getcwd())
-    Path(answered).write_text(json.dumps(run_all(json.loads(Path(asked).read_text()))))
+    Path(answered).write_text(json.dumps(run_all(json.loads(Path(asked).read_text(encoding="utf-8")))))

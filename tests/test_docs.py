@@ -34,5 +34,5 @@ def test_pages_have_tables_of_benchmarks():
 @pytest.mark.parametrize(("page", "benchmark", "place", "text"), MARKED, ids=lambda value: str(value)[-24:])
 def test_tables_are_those_of_the_rows(page, benchmark, place, text):
     """A figure that nobody measured, or an old one, must not stand in the docs."""
-    content = json.loads((RESULTS / f"{benchmark}.json").read_text())
+    content = json.loads((RESULTS / f"{benchmark}.json").read_text(encoding="utf-8"))
     assert importlib.import_module(f"benchmarks.{benchmark}").tables(content)[place] == text

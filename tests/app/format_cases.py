@@ -270,4 +270,4 @@ def _linked(path):
 
 if __name__ == "__main__":
     now = table()
-    write_text(PAGE, MARKED.sub(lambda match: match[1] + now + "\n<!-- end -->", PAGE.read_text()))
+    write_text(PAGE, MARKED.sub(lambda match: match[1] + now + "\n<!-- end -->", PAGE.read_text(encoding="utf-8")))

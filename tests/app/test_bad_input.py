@@ -206,7 +206,9 @@ def test_corrupted_checkpoint(main, small_config, trained, tmp_path):
     shutil.copytree(trained, output)
     last = output / "checkpoints" / "last.keras"
     last.write_bytes(last.read_bytes()[:3000])
-    (output / "config.yaml").write_text((output / "config.yaml").read_text().replace(str(trained), str(output)))
+    (output / "config.yaml").write_text(
+        (output / "config.yaml").read_text(encoding="utf-8").replace(str(trained), str(output))
+    )
     done = main("hypermorph", "--config", small_config, "--set", f"output={output}")
     assert_refused(done, ["last.keras", "damaged"])
 
@@ -237,7 +239,7 @@ def test_a_cohort_that_leads_elsewhere(main, small_config, phantoms, tmp_path, i
     cohort = copy_cohort(phantoms, tmp_path) / "cohort.csv"
     os.mkfifo(cohort.parent / "pipe.nii.gz")
     os.mkfifo(cohort.parent / "pipe")
-    lines = cohort.read_text().splitlines()
+    lines = cohort.read_text(encoding="utf-8").splitlines()
     cells = lines[1].split(",")
     cells[1] = image
     cohort.write_text("\n".join([lines[0], ",".join(cells), *lines[2:]]) + "\n")

@@ -69,7 +69,7 @@ def test_whole_file_or_none(tmp_path):
 
     with pytest.raises(RuntimeError, match="full"):
         fail()
-    assert path.read_text() == "old"
+    assert path.read_text(encoding="utf-8") == "old"
     assert [one.name for one in tmp_path.iterdir()] == ["a.txt"]
 
 

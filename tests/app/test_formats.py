@@ -20,5 +20,5 @@ def test_each_kind_of_file(tmp_path, name, kind, write, expected):
 
 def test_the_docs_say_what_the_readers_answer():
     """A promise of the docs that the code does not keep; `python -m tests.app.format_cases` writes the table anew."""
-    (found,) = MARKED.findall(PAGE.read_text())
+    (found,) = MARKED.findall(PAGE.read_text(encoding="utf-8"))
     assert found[1] == table()

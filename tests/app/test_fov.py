@@ -37,14 +37,14 @@ def table(path):
 def test_a_run_leaves_model_figures_and_report(trained):
     """Everything that a user compares with the thesis' tables."""
     _, run = trained
-    metrics = json.loads((run / "metrics.json").read_text())
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["volumes"] == 3
     assert 0 <= metrics["decided_error"] <= 1
     assert metrics["simulated_training"] is True
     assert sum(map(sum, metrics["confusion_raw"].values())) == metrics["slices"]
     history = table(run / "history.csv")
     assert float(history[-1]["validation_loss"]) < float(history[0]["loss"])
-    page = (run / "report.html").read_text()
+    page = (run / "report.html").read_text(encoding="utf-8")
     assert "simulated bodies: no evidence of accuracy" in page
     assert page.count("<img") >= 4
     rows = table(run / "volumes.csv")
@@ -80,7 +80,7 @@ def test_predict_says_what_where_and_what_is_odd(trained, main, tmp_path):
     assert "nowhere: no such file or folder" in done.stderr
     assert "bad.nii.gz: every voxel is 0" in done.stderr
     assert "Traceback" not in done.stderr
-    found = json.loads((tmp_path / "out" / "body.json").read_text())
+    found = json.loads((tmp_path / "out" / "body.json").read_text(encoding="utf-8"))
     assert found["simulated_training"] is True
     count = len(found["per_slice"]["none"])
     for region in found["regions"]:
@@ -100,7 +100,7 @@ def test_a_real_series_is_read_and_its_tag_compared(trained, main, data_folder, 
     series = data_folder / "body_region" / "prostatex_pelvis" / "dicom_adc_px0000"
     done = main("fov", "predict", "--config", path, "--input", series, "--to", tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / "out" / "dicom_adc_px0000.json").read_text())
+    found = json.loads((tmp_path / "out" / "dicom_adc_px0000.json").read_text(encoding="utf-8"))
     assert found["body_part_examined"] == "PROSTATE"
     named = {region["name"] for region in found["regions"]}
     assert ("pelvis" in named) != any("BodyPartExamined says PROSTATE" in flag for flag in found["flags"])
@@ -111,7 +111,9 @@ def test_evaluate_and_export(trained, main, tmp_path):
     path, run = trained
     done = main("fov", "evaluate", "--config", path, "--to", tmp_path / "again")
     assert done.returncode == 0, done.stderr
-    before, after = (json.loads((folder / "metrics.json").read_text()) for folder in (run, tmp_path / "again"))
+    before, after = (
+        json.loads((folder / "metrics.json").read_text(encoding="utf-8")) for folder in (run, tmp_path / "again")
+    )
     assert after["decided_error"] == before["decided_error"]
     done = main("fov", "export", "--config", path, "--to", tmp_path / "served")
     assert done.returncode == 0, done.stderr
@@ -122,14 +124,14 @@ def test_evaluate_and_export(trained, main, tmp_path):
 def test_the_split_is_that_of_training(trained, main, tmp_path):
     """Dealt anew by another seed or a longer cohort, subjects of the training would be tested."""
     path, run = trained
-    before = (run / "phantoms" / "phantoms.yaml").read_text()
+    before = (run / "phantoms" / "phantoms.yaml").read_text(encoding="utf-8")
     for change in ("seed=5", "data.phantom.seed=3"):
         done = main("fov", "evaluate", "--config", path, "--set", change, "--to", tmp_path / "other")
         assert done.returncode == 2
         assert "holds a run with another config" in done.stderr
-    assert (run / "phantoms" / "phantoms.yaml").read_text() == before
+    assert (run / "phantoms" / "phantoms.yaml").read_text(encoding="utf-8") == before
     assert not (tmp_path / "other").exists()
-    split = (run / "split.csv").read_text()
+    split = (run / "split.csv").read_text(encoding="utf-8")
     (run / "split.csv").write_text(split.replace("test,", "train,", 1))
     done = main("fov", "evaluate", "--config", path, "--to", tmp_path / "other")
     (run / "split.csv").write_text(split)

@@ -129,13 +129,15 @@ def test_the_config_knows_every_strategy():
 def test_train_transfer_evaluate_predict_export(source, config, cohort, main, tmp_path):
     """The whole way, as the documentation tells it."""
     assert (source / "report.html").is_file()
-    assert "Simulated" not in (source / "report.html").read_text(), "a user's own cohort is not simulated"
-    metrics = json.loads((source / "metrics.json").read_text())
+    assert "Simulated" not in (source / "report.html").read_text(encoding="utf-8"), (
+        "a user's own cohort is not simulated"
+    )
+    metrics = json.loads((source / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["source"]["volumes"] == metrics["target"]["volumes"] == 2
     adapted = config("gated", strategy="gated", source=str(source))
     done = main("kidney", "transfer", "--config", adapted)
     assert done.returncode == 0, done.stderr
-    metrics = json.loads((config.folder / "gated" / "metrics.json").read_text())
+    metrics = json.loads((config.folder / "gated" / "metrics.json").read_text(encoding="utf-8"))
     for part in ("before", "gain"):
         assert set(metrics[part]) == {"source", "target"}
     assert metrics["source"]["volumes"] == 2, "figures of the source population, not of the source network"
@@ -148,7 +150,7 @@ def test_train_transfer_evaluate_predict_export(source, config, cohort, main, tm
     for name, like in (("child", volume), ("turned", turned)):
         mask = read_volume(tmp_path / "out" / f"{name}_mask.nii.gz")
         assert mask.same_grid(like)
-        content = json.loads((tmp_path / "out" / f"{name}.json").read_text())
+        content = json.loads((tmp_path / "out" / f"{name}.json").read_text(encoding="utf-8"))
         voxel = abs(np.linalg.det(like.affine[:3, :3])) / 1000
         assert content["volume_ml"] == pytest.approx(mask.array.sum() * voxel, abs=1e-3)
         assert 0 <= content["target_probability"] <= 1
@@ -156,7 +158,7 @@ def test_train_transfer_evaluate_predict_export(source, config, cohort, main, tm
         assert len(content["pose"] or ()) == 9 * opened, "a pose is told that was not applied"
     done = main("kidney", "evaluate", "--config", adapted, "--to", tmp_path / "evaluated")
     assert done.returncode == 0, done.stderr
-    again = json.loads((tmp_path / "evaluated" / "metrics.json").read_text())
+    again = json.loads((tmp_path / "evaluated" / "metrics.json").read_text(encoding="utf-8"))
     assert again["target"]["dice"] == pytest.approx(metrics["target"]["dice"])
     done = main("kidney", "export", "--config", adapted, "--to", tmp_path / "served")
     assert done.returncode == 0, done.stderr
@@ -174,7 +176,7 @@ def test_a_dicom_series_is_segmented_as_its_nifti(source, data_folder, main, con
     assert masks[1].same_grid(read_volume(nifti))
     assert masks[0].array.any()
     assert np.array_equal(masks[0].array, masks[1].array)
-    assert json.loads((tmp_path / "out" / f"{series.name}.json").read_text())["volume_ml"] > 0
+    assert json.loads((tmp_path / "out" / f"{series.name}.json").read_text(encoding="utf-8"))["volume_ml"] > 0
 
 
 @pytest.mark.parametrize("strategy", ["statistics", "fixed_convolutions"])
@@ -267,7 +269,7 @@ def test_what_a_source_cannot_give_is_refused(source, partly_tuned, config, main
     ):
         path = config(name, **{"source": str(source), **changes})
         if name == "network":
-            path.write_text(path.read_text() + "network: {filters: [4, 8]}\n")
+            path.write_text(path.read_text(encoding="utf-8") + "network: {filters: [4, 8]}\n")
         done = main("kidney", "transfer", "--config", path)
         assert done.returncode == 2
         assert said in done.stderr

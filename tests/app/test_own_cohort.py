@@ -49,7 +49,7 @@ def test_shapes_names_and_split_come_from_the_cohort(own_run):
     run, printed = own_run
     assert "different shapes, (15, 18, 16), (16, 16, 16), (17, 16, 14)" in printed
     assert "to (17, 18, 16)" in printed
-    contract = json.loads((run / "model.json").read_text())
+    contract = json.loads((run / "model.json").read_text(encoding="utf-8"))
     assert contract["structures"] == {"3": "nucleus", "17": "horn"}
     assert contract["shape"] == [17, 18, 16]
     with open(run / "split.csv") as file:
@@ -84,7 +84,7 @@ def test_evaluate_says_who_was_trained_on(main, own_run, cohort, tmp_path):
     done = main("evaluate", "--config", config)
     assert done.returncode == 0, done.stderr
     assert "3 of the 7 subjects have names that the model was trained on" in done.stdout
-    assert "no evidence for new subjects" in (tmp_path / "out" / "report.html").read_text()
+    assert "no evidence for new subjects" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
 def test_another_cohort_is_not_taken_for_the_runs(main, own_run, phantoms, tmp_path):

@@ -54,7 +54,7 @@ def test_who_cannot_listen_is_ended(tmp_path, number, within_c):
     assert not (tmp_path / "run" / "run.lock").exists()
     stat = Path(f"/proc/{child}/stat")
     for _ in range(200):  # the system takes its time to bury it
-        if not stat.exists() or stat.read_text().split()[2] == "Z":
+        if not stat.exists() or stat.read_text(encoding="utf-8").split()[2] == "Z":
             return
         time.sleep(0.05)
     raise AssertionError("its child goes on")
@@ -71,7 +71,7 @@ def test_a_command_is_ended_like_by_control_c(small_config, tmp_path, moment):
             assert process.poll() is None
     else:
         loaded = Path(f"/proc/{process.pid}/maps")
-        while "tensorflow" not in loaded.read_text():
+        while "tensorflow" not in loaded.read_text(encoding="utf-8"):
             assert process.poll() is None
             time.sleep(0.02)
     process.terminate()

@@ -70,12 +70,12 @@ def test_run_folder_is_complete(trained):
     ):
         assert (trained / name).stat().st_size > 0, name
     assert list((trained / "tensorboard").rglob("events*"))
-    metrics = json.loads((trained / "metrics.json").read_text())
+    metrics = json.loads((trained / "metrics.json").read_text(encoding="utf-8"))
     assert [entry["hyper"]["lambda"] for entry in metrics["over_hyper"]] == [0.0, 0.5, 1.0]
     assert len(metrics["structures_at_best"]) == 8
     with open(trained / "metrics.csv") as file:
         assert len(list(csv.DictReader(file))) == 2 * 3
-    page = (trained / "report.html").read_text()
+    page = (trained / "report.html").read_text(encoding="utf-8")
     assert "data:image/png;base64" in page
     assert 'src="http' not in page
 
@@ -169,7 +169,7 @@ def test_displacement_works_in_itk(registered):
 def test_registration_figures(registered):
     """Folding, overlap and similarity must be those of the files written beside them."""
     folder, files = registered
-    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     warp = nibabel.load(folder / "displacement.nii.gz")
     in_mm = np.asarray(warp.dataobj)[:, :, :, 0] * [-1, -1, 1]  # ITK's LPS to RAS
     displacement = in_mm @ np.linalg.inv(warp.affine[:3, :3]).T
@@ -192,7 +192,8 @@ def test_evaluate_agrees_with_training(main, trained, phantoms, tmp_path):
     done = main("evaluate", "--config", config)
     assert done.returncode == 0, done.stderr
     ours, theirs = (
-        json.loads((folder / "metrics.json").read_text())["over_hyper"] for folder in (tmp_path / "out", trained)
+        json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["over_hyper"]
+        for folder in (tmp_path / "out", trained)
     )
     for entry, expected in zip(ours, theirs[:2], strict=True):
         for name in ("dice", "hd95_mm", "folding_percent", "sdlogj"):

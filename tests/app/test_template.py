@@ -68,13 +68,13 @@ def trained(config, main):
 
 def test_train_and_report(trained, config):
     """What is promised stands in the report, and is counted."""
-    metrics = json.loads((config.folder / "trained" / "metrics.json").read_text())
+    metrics = json.loads((config.folder / "trained" / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["guarantees_broken"] == []
     for population in ("source", "target"):
         assert metrics[population]["template_topology"] == 1
         assert metrics[population]["folding"] == 0
     assert np.shape(metrics["pose"]["correlations"]) == (9, 9)
-    assert "Kept: all 4 masks" in (config.folder / "trained" / "report.html").read_text()
+    assert "Kept: all 4 masks" in (config.folder / "trained" / "report.html").read_text(encoding="utf-8")
 
 
 def test_predict_with_transform_surface_and_points(trained, config, cohort, main, tmp_path):
@@ -106,7 +106,7 @@ def test_predict_with_transform_surface_and_points(trained, config, cohort, main
     done = main("template", "predict", "--config", trained, "--input", image, "--to", tmp_path / "pointed",
                 "--points", tmp_path / "points.csv")  # fmt: skip
     assert done.returncode == 0, done.stderr
-    content = json.loads((tmp_path / "pointed" / "kidney-adult-000.json").read_text())
+    content = json.loads((tmp_path / "pointed" / "kidney-adult-000.json").read_text(encoding="utf-8"))
     assert content["points_met"] == "2 of 2"
     assert content["template_topology"]
     assert content["folding_voxels"] == 0
@@ -116,8 +116,8 @@ def test_evaluate_and_export(trained, config, main, tmp_path):
     """The figures are those of the training's report; the server gets the same network."""
     done = main("template", "evaluate", "--config", trained, "--to", tmp_path / "evaluated")
     assert done.returncode == 0, done.stderr
-    again = json.loads((tmp_path / "evaluated" / "metrics.json").read_text())
-    metrics = json.loads((config.folder / "trained" / "metrics.json").read_text())
+    again = json.loads((tmp_path / "evaluated" / "metrics.json").read_text(encoding="utf-8"))
+    metrics = json.loads((config.folder / "trained" / "metrics.json").read_text(encoding="utf-8"))
     assert again["target"]["dice"] == pytest.approx(metrics["target"]["dice"])
     done = main("template", "export", "--config", trained, "--to", tmp_path / "served")
     assert done.returncode == 0, done.stderr
@@ -145,7 +145,7 @@ def test_the_unet_beside_it(config, main):
     path = config("unet", network={"transform": "none"}, largest_component=True)
     done = main("template", "--config", path)
     assert done.returncode == 0, done.stderr
-    assert "guarantees nothing" in (config.folder / "unet" / "report.html").read_text()
+    assert "guarantees nothing" in (config.folder / "unet" / "report.html").read_text(encoding="utf-8")
 
 
 def test_two_labels_of_real_hippocampi(data_folder, config, main, tmp_path):
@@ -163,7 +163,7 @@ def test_two_labels_of_real_hippocampi(data_folder, config, main, tmp_path):
     path = config("hippocampus", data=data, template={"file": str(tmp_path / "built" / "template.nii.gz")})
     done = main("template", "--config", path)
     assert done.returncode == 0, done.stderr
-    metrics = json.loads((config.folder / "hippocampus" / "metrics.json").read_text())
+    metrics = json.loads((config.folder / "hippocampus" / "metrics.json").read_text(encoding="utf-8"))
     assert len(metrics["template"]) == 3, "each label's topology, and that of both together"
 
 
@@ -213,7 +213,7 @@ def test_a_bank_without_pose(config, cohort, main, tmp_path):
     done = main("template", "predict", "--config", path, "--input", tmp_path / "scan", "--to", tmp_path / "out",
                 "--points", tmp_path / "points.csv")  # fmt: skip
     assert done.returncode == 0, done.stderr
-    content = json.loads((tmp_path / "out" / "turned.json").read_text())
+    content = json.loads((tmp_path / "out" / "turned.json").read_text(encoding="utf-8"))
     assert content["points_met"] == "1 of 1"
     assert sum(content["template_shares"]) == pytest.approx(1, abs=1e-3)
     assert read_volume(tmp_path / "out" / "turned_mask.nii.gz").same_grid(turned)
@@ -301,7 +301,7 @@ def test_a_learned_template_that_fell_apart_is_told_again(trained, config, main,
     path = config("fell_apart")
     shutil.copytree(config.folder / "trained", config.folder / "fell_apart")
     (config.folder / "fell_apart" / "config.yaml").write_text(
-        (config.folder / "trained" / "config.yaml").read_text().replace("trained", "fell_apart")
+        (config.folder / "trained" / "config.yaml").read_text(encoding="utf-8").replace("trained", "fell_apart")
     )
     both = np.maximum(signed_distance(ellipsoid(16, (2,) * 3, centre=(4, 0, 0))),
                       signed_distance(ellipsoid(16, (2,) * 3, centre=(-4, 0, 0))))  # fmt: skip
@@ -309,7 +309,7 @@ def test_a_learned_template_that_fell_apart_is_told_again(trained, config, main,
     done = main("template", "evaluate", "--config", path, "--to", tmp_path / "again")
     assert done.returncode == 2, done.stderr
     assert "template.nii.gz: as a template label 1 has 2 parts" in done.stderr
-    assert len(json.loads((tmp_path / "again" / "metrics.json").read_text())["guarantees_broken"]) >= 1
+    assert len(json.loads((tmp_path / "again" / "metrics.json").read_text(encoding="utf-8"))["guarantees_broken"]) >= 1
 
 
 def test_where_no_share_is_right_the_most_that_does_not_fold_is_taken(trained, config, cohort):

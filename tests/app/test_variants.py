@@ -15,9 +15,9 @@ def test_two_hyper_parameters_with_labels(main, small_config, phantoms, tmp_path
     extra = ["--set", hyper, "--set", "training.batch_size=2", "--set", "network.generator=low_rank"]
     done = main("hypermorph", "--config", small_config, "--set", f"output={output}", *extra)
     assert done.returncode == 0, done.stderr
-    assert "overlap" in (output / "history.csv").read_text().splitlines()[0]
+    assert "overlap" in (output / "history.csv").read_text(encoding="utf-8").splitlines()[0]
     assert (output / "figures" / "map.png").is_file()
-    over = json.loads((output / "metrics.json").read_text())["over_hyper"]
+    over = json.loads((output / "metrics.json").read_text(encoding="utf-8"))["over_hyper"]
     assert {(entry["hyper"]["lambda"], entry["hyper"]["gamma"]) for entry in over} == {
         (a, b) for a in (0.0, 0.5, 1.0) for b in (0.1, 0.5, 0.9)
     }
@@ -28,7 +28,7 @@ def test_two_hyper_parameters_with_labels(main, small_config, phantoms, tmp_path
     )
     done = main("evaluate", "--config", evaluate)
     assert done.returncode == 0, done.stderr
-    assert len(json.loads((tmp_path / "out" / "metrics.json").read_text())["over_hyper"]) == 3
+    assert len(json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))["over_hyper"]) == 3
 
 
 def test_plain_voxelmorph(main, small_config, phantoms, tmp_path):
@@ -40,11 +40,11 @@ def test_plain_voxelmorph(main, small_config, phantoms, tmp_path):
     assert done.returncode == 0, done.stderr
     with zipfile.ZipFile(output / "model.keras") as archive:
         assert json.loads(archive.read("config.json"))["class_name"] == "VoxelMorph"
-    metrics = json.loads((output / "metrics.json").read_text())
+    metrics = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
     assert [entry["hyper"] for entry in metrics["over_hyper"]] == [{}]
     assert metrics["best"] == {}
     assert (output / "figures" / "example_best.png").is_file()
-    assert " at <" not in (output / "report.html").read_text()
+    assert " at <" not in (output / "report.html").read_text(encoding="utf-8")
     images = [phantoms.parent / "image" / f"phantom-00{number}.nii.gz" for number in (0, 1)]
     pair = [f"output={tmp_path / 'out'}", f"model={output}", f"moving={images[0]}", f"fixed={images[1]}"]
     done = main("register", *(word for one in pair for word in ("--set", one)))
@@ -92,8 +92,8 @@ evaluation: {{values: 2}}
     )
     done = main("hypermorph", "--config", config)
     assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "run" / "model.json").read_text())["best"] == {}
-    assert "nothing says which value is best" in (tmp_path / "run" / "report.html").read_text()
+    assert json.loads((tmp_path / "run" / "model.json").read_text(encoding="utf-8"))["best"] == {}
+    assert "nothing says which value is best" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
     register = tmp_path / "register.yaml"
     images = [tmp_path / f"s{number}.nii.gz" for number in (0, 2)]
@@ -118,7 +118,7 @@ def test_several_devices_train_the_same_model(main, shell, small_config, tmp_pat
         words = [f"output={output}", "training.batch_size=2", f"training.replicas={replicas}", "training.epochs=2"]
         done = shell("hypermorph", "--config", small_config, *(part for word in words for part in ("--set", word)))
         assert done.returncode == 0, done.stderr
-        rows = [line.split(",") for line in (output / "history.csv").read_text().splitlines()]
+        rows = [line.split(",") for line in (output / "history.csv").read_text(encoding="utf-8").splitlines()]
         columns = [rows[0].index(name) for name in ("loss", "similarity", "smoothness", "validation_dice")]
         histories.append([[float(row[column] or 0) for column in columns] for row in rows[1:]])
     np.testing.assert_allclose(histories[1], histories[0], rtol=1e-4, atol=1e-5)

@@ -173,7 +173,7 @@ def test_convert_from_the_command_line(official, phantoms, tmp_path, main):
     config.write_text(f"task: convert\nfile: {official / 'default.h5'}\noutput: {tmp_path / 'out'}\nverify: true\n")
     done = main("convert", "--config", config)
     assert done.returncode == 0, done.stderr
-    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
     assert set(metrics["difference_from_original"]) == {"moved", "displacement", "velocity"}
     assert max(metrics["difference_from_original"].values()) < 1e-5
     assert (
@@ -200,7 +200,7 @@ def test_convert_from_the_command_line(official, phantoms, tmp_path, main):
     )
     done = main("evaluate", "--config", config)
     assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "cohort" / "metrics.json").read_text())["at_best"]["dice"] > 0
+    assert json.loads((tmp_path / "cohort" / "metrics.json").read_text(encoding="utf-8"))["at_best"]["dice"] > 0
 
 
 def bad_files(official, folder):
@@ -247,7 +247,7 @@ def test_hyper_parameters_are_named_as_many_as_there_are(official, tmp_path, mai
     both = "hyper=[{name: lambda}, {name: gamma, low: 0.1, high: 0.9}]"
     done = main("convert", "--config", config, "--set", both)
     assert done.returncode == 0, done.stderr
-    contract = json.loads((tmp_path / "out" / "model.json").read_text())
+    contract = json.loads((tmp_path / "out" / "model.json").read_text(encoding="utf-8"))
     assert contract["hyper"] == {"lambda": [0.0, 1.0], "gamma": [0.1, 0.9]}
 
 

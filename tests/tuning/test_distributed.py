@@ -67,11 +67,11 @@ def test_a_token_is_its_owners(tmp_path):
     """Whoever can read it takes part in the search; a second chief must not lock its workers out."""
     path = tmp_path / "search.token"
     make_token(path)
-    first = path.read_text()
+    first = path.read_text(encoding="utf-8")
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     assert len(first) == 64
     make_token(path)
-    assert path.read_text() == first
+    assert path.read_text(encoding="utf-8") == first
 
 
 @pytest.mark.parametrize("token", ["", "0" * 64, "x"])
@@ -138,7 +138,7 @@ def test_ports_that_are_none(main, tmp_path, small_config, address):
     """99999 became 34463, where nobody would look for it."""
     config = tmp_path / "search.yaml"
     search = "search: {trials: 1, method: random, space: {network.units: {low: 2, high: 8}}}"
-    config.write_text(f"{small_config.read_text()}\n{search}\n")
+    config.write_text(f"{small_config.read_text(encoding='utf-8')}\n{search}\n")
     done = main("tune", "chief", "--config", config, "--address", address, "--set", f"output={tmp_path / 'o'}")
     assert done.returncode == 2
     assert "a port from 1 to 65535" in done.stderr

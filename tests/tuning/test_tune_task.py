@@ -75,18 +75,18 @@ def test_a_search_leaves_results_best_config_and_report(config, tmp_path, main):
     assert len(rows) == 3 + 1 + 2
     assert {row["status"] for row in rows} == {"COMPLETED"}
     assert sum(row["configuration"] != row["trial"] for row in rows) == 1
-    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["validation_dice"] == max(float(row["objective"]) for row in rows)
-    best = yaml.safe_load((folder / "best.yaml").read_text())
+    best = yaml.safe_load((folder / "best.yaml").read_text(encoding="utf-8"))
     row = next(row for row in rows if row["trial"] == metrics["best_trial"])
     assert best["training"]["learning_rate"] == pytest.approx(float(row["training.learning_rate"]))
     assert str(best["network"]["encoder"]) == row["network.encoder"]
-    page = (folder / "report.html").read_text()
+    page = (folder / "report.html").read_text(encoding="utf-8")
     assert page.count("<img") >= 2
     assert main("hypermorph", "--config", folder / "best.yaml", "--dry-run").returncode == 0
     status = main("tune", "status", "--config", path)
     assert "6 trials: 6 completed, 0 failed, 0 running" in status.stdout
-    assert main("tune", "best", "--config", path).stdout == (folder / "best.yaml").read_text()
+    assert main("tune", "best", "--config", path).stdout == (folder / "best.yaml").read_text(encoding="utf-8")
     entries = list((folder / "tensorboard").glob("configuration_*"))
     assert len(entries) == metrics["configurations"] == 5
 
@@ -123,9 +123,9 @@ def test_workers_and_chief_may_die(config, tmp_path):
     assert [row["trial"] for row in rows] == [str(index) for index in range(4)]
     assert {row["status"] for row in rows} == {"COMPLETED"}
     for row in rows:
-        curve = json.loads((trials / f"trial_{row['trial']}" / "progress.json").read_text())["curve"]
+        curve = json.loads((trials / f"trial_{row['trial']}" / "progress.json").read_text(encoding="utf-8"))["curve"]
         assert [entry["epoch"] for entry in curve] == [1, 2]
-        steps = json.loads((trials / f"trial_{row['trial']}" / "trial.json").read_text())
+        steps = json.loads((trials / f"trial_{row['trial']}" / "trial.json").read_text(encoding="utf-8"))
         observed = steps["metrics"]["metrics"]["validation_dice"]["observations"]
         assert [one["step"] for one in observed] == [1, 2]
         assert all(len(one["value"]) == 1 for one in observed)
@@ -191,11 +191,11 @@ def test_a_damaged_search_is_refused(config, tmp_path, main):
     assert main("tune", "status", "--config", path).returncode == 2
     assert main("tune", "--config", path).returncode == 0
     state = tmp_path / "search" / "trials" / "oracle.json"
-    state.write_text(state.read_text()[:100])
+    state.write_text(state.read_text(encoding="utf-8")[:100])
     done = main("tune", "--config", path, "--set", "search.trials=2")
     assert done.returncode == 2
     assert "state is damaged" in done.stderr
-    assert len(state.read_text()) == 100
+    assert len(state.read_text(encoding="utf-8")) == 100
 
 
 def wait_for(there, seconds=120):

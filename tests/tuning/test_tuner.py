@@ -60,7 +60,7 @@ def declared(kind, **options):
 
 
 def curve(folder, trial_id):
-    return json.loads((folder / "search" / f"trial_{trial_id}" / "progress.json").read_text())["curve"]
+    return json.loads((folder / "search" / f"trial_{trial_id}" / "progress.json").read_text(encoding="utf-8"))["curve"]
 
 
 def without_time(entries):
@@ -236,7 +236,9 @@ def test_a_loss_that_diverges_is_a_failed_trial(data, tmp_path):
     failed = [trial for trial in oracle.trials.values() if trial.status == "FAILED"]
     assert {trial.hyperparameters.values["units"] > 4 for trial in failed} == {True}
     assert "val_loss became" in failed[0].message
-    assert "val_loss became" in (tmp_path / "search" / f"trial_{failed[0].trial_id}" / "error.txt").read_text()
+    assert "val_loss became" in (tmp_path / "search" / f"trial_{failed[0].trial_id}" / "error.txt").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_models_too_large_are_not_built(data, tmp_path):
