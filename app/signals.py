@@ -28,7 +28,15 @@ def end_on_signals():
     systems.setblocking(False)
     signal.set_wakeup_fd(systems.fileno(), warn_on_full_buffer=False)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sys.unraisablehook = _without_interrupts
     threading.Thread(target=_watch, args=(ours, systems), daemon=True).start()
+
+
+def _without_interrupts(unraisable):
+    """An interrupt within a destructor or a weak reference's callback is lost to Python, which prints a traceback; the
+    thread below ends the process then."""
+    if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(unraisable)
 
 
 def ignore_signals():

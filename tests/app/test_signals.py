@@ -60,6 +60,20 @@ def test_who_cannot_listen_is_ended(tmp_path, number, within_c):
     raise AssertionError("its child goes on")
 
 
+def test_an_interrupt_that_python_loses_prints_nothing():
+    """Within a weak reference's callback Ctrl-C is swallowed, and a traceback printed in front of our line."""
+    code = (
+        "from app.signals import end_on_signals; end_on_signals()\n"
+        "class Gone:\n"
+        "    def __init__(self, error): self.error = error\n"
+        "    def __del__(self): raise self.error\n"
+        "Gone(KeyboardInterrupt()); Gone(ValueError('still said'))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert "KeyboardInterrupt" not in done.stderr
+    assert "still said" in done.stderr
+
+
 @pytest.mark.parametrize("moment", ["importing", "training"])
 def test_a_command_is_ended_like_by_control_c(small_config, tmp_path, moment):
     """A scheduler sends SIGTERM; the user is to read what to do, not a traceback."""
