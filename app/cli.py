@@ -4,23 +4,26 @@ Nothing heavy is imported before a task is known: `--help` answers at once.
 """
 
 import argparse
-import importlib
 import os
 import sys
 import traceback
 
 from app import signals
 from app.errors import NO_ROOM, UserError, printable, shortened
+from app.modules import imported
 from app.notes import forget
-from app.tasks import TASKS, WITHOUT_FILE, config_class
+from app.tasks import TASKS, config_class, find_task
 from app.training.run_lock import release_folders
 
 DONE, INTERNAL_ERROR, USER_INPUT = 0, 1, 2
 LINE = 390  # letters of a printed problem
 
 
-def build_parser():
-    """The argument parser, one sub-command a task.
+def build_parser(asked=None):
+    """The argument parser, one sub-command per task.
+
+    Args:
+        asked: Name of the task whose own options are needed; None for all.
 
     Returns:
         `argparse.ArgumentParser`.
@@ -31,109 +34,40 @@ def build_parser():
         epilog="'python main.py TASK --help' shows the options of a task; configs are in configs/TASK/.",
     )
     tasks = parser.add_subparsers(dest="task", metavar="TASK", required=True)
-    for name, (_, _, line) in TASKS.items():
-        task = tasks.add_parser(name, help=line, description=line)
-        if name == "doctor":
+    for name in TASKS:
+        task = find_task(name)
+        sub = tasks.add_parser(name, help=task.line, description=task.line)
+        if task.config is None or asked not in (None, name):
             continue
-        if name == "tune":
-            _add_tune(task)
-        if name == "fov":
-            _add_fov(task)
-        if name == "kidney":
-            _add_kidney(task)
-        if name == "template":
-            _add_template(task)
-        task.add_argument(
-            "--config",
-            type=_path,
-            metavar="FILE",
-            help="YAML file of the task" + ("; optional, --set can give all keys" if name in WITHOUT_FILE else ""),
-        )
-        task.add_argument("--keys", action="store_true", help="print all config keys with defaults and meanings")
-        task.add_argument(
-            "--set",
-            action="append",
-            default=[],
-            metavar="KEY=VALUE",
-            help="replace a value of the config, e.g. --set training.epochs=5; may be repeated",
-        )
-        task.add_argument(
-            "--dry-run",
-            action="store_true",
-            help="check everything and print what would be done (for a training: size, memory, time); write nothing",
-        )
+        _add_options(sub, task)
     return parser
 
 
-def _add_tune(task):
-    _add_action(
-        task,
-        ("run", "bounds", "status", "best", "chief", "worker"),
-        "run (default) the search; print bounds of random search in this space; show the status; print the best "
-        "config so far; run as chief or worker of a search on several machines that share the output folder",
-        default="run",
+def _add_options(parser, task):
+    from app.tasks.options import OPTIONS
+
+    if task.actions:
+        parser.add_argument(
+            "action", nargs="?", default=next(iter(task.actions)), choices=task.actions,
+            help="; ".join(task.actions.values()),
+        )  # fmt: skip
+    for option in ("config", *task.options):
+        words, settings = OPTIONS[option]
+        parser.add_argument(*words, **settings)
+    parser.add_argument("--keys", action="store_true", help="print all config keys with defaults and meanings")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="replace a value of the config, e.g. --set training.epochs=5; may be repeated"
+        + ("" if task.needs_file else "; enough without --config"),
     )
-    task.add_argument("--workers", type=int, default=1, metavar="N", help="trials at once on this machine")
-    task.add_argument("--address", metavar="HOST:PORT", help="of the chief, for chief and worker")
-    task.add_argument("--name", help="unique name of this worker")
-
-
-def _add_action(task, choices, text, default="train"):
-    task.add_argument("action", nargs="?", default=default, choices=choices, help=text)
-
-
-def _add_fov(task):
-    _add_action(
-        task,
-        ("train", "evaluate", "predict", "export"),
-        "train (default) and report; evaluate the trained model on the config's test volumes; predict the regions "
-        "of files, folders or DICOM series; export a SavedModel",
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check everything and print what would be done (for a training: size, memory, time); write nothing",
     )
-    _add_files(task)
-
-
-def _add_kidney(task):
-    _add_action(
-        task,
-        ("train", "transfer", "evaluate", "predict", "export"),
-        "train (default) from nothing and report; transfer a trained network to another population; evaluate on "
-        "the config's test volumes; predict the masks of files, folders or DICOM series; export a SavedModel",
-    )
-    _add_files(task)
-
-
-def _add_template(task):
-    _add_action(
-        task,
-        ("build", "train", "evaluate", "predict", "export"),
-        "build a template; train (default) and report; evaluate on the config's test volumes; predict files, "
-        "folders, DICOM; export a SavedModel",
-    )
-    _add_files(task)
-    task.add_argument(
-        "--points",
-        type=_path,
-        metavar="FILE",
-        help="points inside or outside the mask: CSV x,y,z,inside[,label] (RAS mm, inside 1 or 0), or 3D Slicer's",
-    )
-
-
-def _add_files(task):
-    task.add_argument(
-        "--input", dest="inputs", type=_path, nargs="+", default=[], metavar="PATH", help="what to predict"
-    )
-    task.add_argument(
-        "--to", type=_path, metavar="FOLDER", help="folder for the results; by default a folder within the run folder"
-    )
-
-
-def _path(word):
-    from app.config import user_path
-
-    try:
-        return user_path(word)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def main(arguments=None):
@@ -145,26 +79,28 @@ def main(arguments=None):
     Returns:
         Exit code: 0 done, 2 something in the user's input, 1 an internal error.
     """
-    parser = build_parser()
-    options = parser.parse_args(arguments)
-    only_prints = options.task == "doctor" or options.keys
-    if not only_prints and options.config is None and options.task not in WITHOUT_FILE:
+    words = sys.argv[1:] if arguments is None else arguments
+    asked = next((word for word in words if word in TASKS), None)
+    parser = build_parser(asked)
+    options = parser.parse_args(words)
+    task, only_prints = find_task(options.task), options.task == "doctor" or options.keys
+    if not only_prints and options.config is None and task.needs_file:
         parser.error(f"{options.task}: --config FILE is needed; configs/{options.task}/ has some")
     forget()
     # TensorFlow's own lines about the machine bury ours; its errors still raise.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        if options.task != "doctor" and options.keys:
+        if task.config is not None and options.keys:
             return _print_keys(options.task)
-        task = importlib.import_module(TASKS[options.task][0])
-        if options.task == "doctor":
-            task.run()
+        run = imported(task.run)
+        if task.config is None:
+            run()
             return DONE
         from app.config import load_config
 
-        config = load_config(config_class(options.task), options.config, options.set)
+        config = load_config(imported(task.config), options.config, options.set)
         common = ("task", "config", "keys", "set", "dry_run")
-        task.run(config, options.dry_run, **{key: value for key, value in vars(options).items() if key not in common})
+        run(config, options.dry_run, **{key: value for key, value in vars(options).items() if key not in common})
         return DONE
     except UserError as error:
         return _say(error.problems)

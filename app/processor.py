@@ -2,6 +2,7 @@
 
 import os
 import platform
+from importlib import metadata
 from pathlib import Path
 
 AVX2_ALONE = "AVX2"
@@ -83,3 +84,29 @@ def slow_settings():
     if cores() < (os.cpu_count() or 1):
         lines.append(f"this process may use {cores()} of the {os.cpu_count()} cores; ask the scheduler for more")
     return lines
+
+
+PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "nibabel", "SimpleITK", "pydantic", "matplotlib")
+
+
+def environment():
+    """Versions and machine, for the run folder and the doctor.
+
+    Returns:
+        Dict of strings and numbers.
+    """
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = None
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        **processor(),
+        "cores": cores(),
+        "oneDNN": onednn_state(),
+        "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
+        "packages": versions,
+    }

@@ -15,9 +15,9 @@ def load_volumes():
     Returns:
         Images (uint8) and labels (uint8), each `(100, 80, 96, 80)`.
     """
-    from app.data.cohort import read_cohort
-    from app.data.cohort_config import CohortConfig
-    from app.data.volumes import read_volume
+    from app.data.read import read_volume
+    from app.systems.registration.cohort import read_cohort
+    from app.systems.registration.config import CohortConfig
 
     subjects = read_cohort(CohortConfig(cohort=DATA / "brains_ixi_2mm" / "participants.csv"))
     images = np.stack([read_volume(subject.image).array for subject in subjects])

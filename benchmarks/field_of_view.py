@@ -20,11 +20,12 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from app.data.axial import AxialStack
-from app.data.region_cohort import Examination, LabelledStack, load_examinations, read_examinations, split_examinations
-from app.data.regions import CLASSES
-from app.reporting.fov_metrics import summarise_volumes, volume_row
-from app.tasks.fov_config import FovConfig
+from app.systems.fov.axial import AxialStack
+from app.systems.fov.cohort import Examination, LabelledStack, load_examinations, read_examinations, split_examinations
+from app.systems.fov.config import FovConfig
+from app.systems.fov.metrics import summarise_volumes, volume_row
+from app.systems.fov.regions import CLASSES
+from app.systems.system import Cohort
 from app.training.run_folder import RunFolder
 from benchmarks.brains import DATA
 from benchmarks.pages import write_tables
@@ -189,20 +190,18 @@ def _main(*words):
 
 def _decisions(name):
     """Ours and the thesis' on the same probabilities: slices wrong, objective, time; by kind of examination."""
-    from app.tasks.fov_trials import logits_of
-    from app.training.fov_contract import FovContract
-    from app.training.train import load_trained
+    from app.systems.opened import open_run
 
-    folder = RunFolder(RUNS / f"field_of_view_{name}")
-    model, contract = load_trained(folder, FovContract, "fov")
-    config = FovConfig.model_validate(yaml.safe_load((folder.path / "config.yaml").read_text(encoding="utf-8")))
-    cohort = folder.path / "phantoms" / "cohort.csv"
+    run = open_run(RUNS / f"field_of_view_{name}")
+    config = run.config()
+    predictor, contract = run.predictor(config), run.contract
+    cohort = run.folder.path / "phantoms" / "cohort.csv"
     test = split_examinations(read_examinations(cohort), config.data.split, config.seed)["test"]
-    stacks = load_examinations(test, contract)
+    stacks = load_examinations(test, contract.size, contract.context, contract.intensity)
     kinds, theirs_wrong, ours_wrong, total, seconds = {}, 0, 0, 0, []
     without_air = {"slices": 0, "ours": 0, "thesis_scheme": 0}
     for one in stacks:
-        logits = logits_of(model, one.slices)
+        logits = predictor.logits(one.slices)
         probabilities = contract.decision.probabilities(logits)
         started = time.perf_counter()
         decided = contract.decision(logits, one.stack.spacing_mm)
@@ -238,19 +237,21 @@ def _real():
     """
     import keras
 
-    from app.tasks.fov_trials import FovTrials, logits_of, network
+    from app.systems.fov.network import FovSteps, logits_of
 
     source = RunFolder(RUNS / "field_of_view_tuned")
     config = FovConfig.model_validate(yaml.safe_load((source.path / "config.yaml").read_text(encoding="utf-8")))
     config = config.model_copy(update={"data": config.data.model_copy(update={"context": 0})})
     parts = split_examinations(read_examinations(source.path / "phantoms" / "cohort.csv"), config.data.split, 0)
-    simulated = {name: load_examinations(parts[name], config.data) for name in ("train", "validate")}
+    simulated = {
+        name: load_examinations(parts[name], config.data.size, 0, config.data) for name in ("train", "validate")
+    }
     train, held_out = _real_stacks(config.data.size)
     keras.utils.set_random_seed(0)
-    trials = FovTrials(config, simulated["train"] + 4 * train, simulated["validate"])
-    model = network(config)
-    trials.compile(config, model)
-    model.fit(trials.batches(config), epochs=config.training.epochs, shuffle=False, verbose=0)
+    steps = FovSteps(config, Cohort(parts, {**simulated, "train": simulated["train"] + 4 * train}, ""))
+    model = steps.build(config)
+    steps.compile(config, model)
+    model.fit(steps.batches(config), epochs=config.training.epochs, shuffle=False, verbose=0)
     rows = {}
     for one in held_out:
         found = logits_of(model, one.slices).argmax(axis=1)
@@ -265,7 +266,7 @@ def _real():
 
 
 def _real_stacks(size):
-    from app.data.axial import resized
+    from app.systems.fov.axial import resized
 
     data = np.load(DATA / "body_region" / "region_slices_96.npz")
     train, held_out = [], []

@@ -19,7 +19,9 @@ from scipy.spatial.transform import Rotation
 
 from app.cli import DONE
 from app.cli import main as command_line
-from app.data.volumes import Volume, read_volume, write_volume
+from app.data.read import read_volume
+from app.data.volume import Volume
+from app.data.write import write_volume
 from benchmarks.pages import write_tables
 from benchmarks.results_file import ResultsFile
 

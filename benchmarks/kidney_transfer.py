@@ -18,7 +18,7 @@ from scipy.stats import wilcoxon
 
 from app.cli import DONE
 from app.cli import main as command_line
-from app.data.cohort import csv_rows
+from app.data.tables import csv_rows
 from benchmarks.pages import write_tables
 from benchmarks.results_file import ResultsFile
 
@@ -113,12 +113,14 @@ def _epochs(network):
     """
     import keras
 
-    from app.data.cube_batches import CubeBatches
-    from app.data.mask_cohort import load_cases, read_cases, split_cases
-    from app.tasks.kidney_config import SegmentationNetworkConfig
-    from app.tasks.kidney_model import compile_model
+    from app.systems.masks.batches import CubeBatches
+    from app.systems.masks.cohort import load_cases, read_cases, split_cases
+    from app.systems.masks.config import SegmentationNetworkConfig
+    from app.training.optimizer import adam
+    from nets.losses.dice import SegmentationLoss
     from nets.segmentation_unet import SegmentationUNet
-    from transfer.strategies import STRATEGIES, start
+    from transfer.strategies import start
+    from transfer.strategy import STRATEGIES
 
     config = _config("transfer.yaml")
     data = config.data
@@ -133,7 +135,7 @@ def _epochs(network):
     models = {}
     for strategy in ADAPTED:
         models[strategy] = start(STRATEGIES[strategy], source)
-        compile_model(config, models[strategy], len(batches))
+        models[strategy].compile(adam(config.training, len(batches)), SegmentationLoss(), jit_compile=False)
     for turn in range(ROUNDS + 1):
         for strategy, model in models.items():
             began = time.perf_counter()
@@ -147,7 +149,7 @@ def _epochs(network):
 
 def _config(name):
     from app.config import load_config
-    from app.tasks.kidney_config import KidneyConfig
+    from app.systems.kidney.config import KidneyConfig
 
     return load_config(KidneyConfig, ROOT / "configs" / "kidney" / name)
 

@@ -22,7 +22,9 @@ from scipy.ndimage import gaussian_filter
 
 from app.cli import DONE, USER_INPUT
 from app.cli import main as command_line
-from app.data.volumes import Volume, read_volume, write_volume
+from app.data.read import read_volume
+from app.data.volume import Volume
+from app.data.write import write_volume
 from benchmarks.pages import write_tables
 from benchmarks.results_file import ResultsFile
 from benchmarks.template_tables import tables
@@ -99,13 +101,10 @@ def _row(cohort, method, seed, applied, epochs):
     import keras
 
     from app.config import load_config
-    from app.reporting.template_report import measure, summarise_template
-    from app.tasks.template import _parts
-    from app.tasks.template_config import TemplateConfig
-    from app.tasks.template_model import Segmenter
+    from app.systems.opened import open_run
+    from app.systems.template.config import TemplateConfig
+    from app.systems.template.report import measure, summarise_template
     from app.training.run_folder import RunFolder
-    from app.training.template_contract import TemplateContract
-    from app.training.train import load_trained
 
     path = _config(cohort, method, seed, epochs)
     config = load_config(TemplateConfig, path)
@@ -115,13 +114,13 @@ def _row(cohort, method, seed, applied, epochs):
         ended = command_line(["template", "--config", str(path)])
         if ended not in (DONE, USER_INPUT) or not (folder.path / "metrics.json").is_file():
             raise SystemExit(f"{folder.path}: failed")
-    model, contract = load_trained(folder, TemplateContract, "template")
-    segment = Segmenter(model, contract, applied.get("refinement_steps", 0), applied.get("largest_component", False))
-    test = _parts(config, None)["test"]
-    row = {"whole": summarise_template(measure(segment, test, contract, config.structures))}
+    run = open_run(folder.path)
+    segment = run.predictor(config.model_copy(update={"refinement_steps": 0, "largest_component": False, **applied}))
+    test = run.system.deal(config, None)["test"]
+    row = {"whole": summarise_template(measure(segment, test))}
     for kind in CORRUPTIONS:
         cases = [_corrupted(cohort, case, kind) for case in test]
-        row[kind] = summarise_template(measure(segment, cases, contract, config.structures))
+        row[kind] = summarise_template(measure(segment, cases))
     metrics = json.loads((folder.path / "metrics.json").read_text(encoding="utf-8"))
     row |= {"weights": metrics["weights"], "pose": metrics.get("pose", {}).get("median_det")}
     row["largest_correlation"] = metrics.get("pose", {}).get("largest_correlation")
@@ -137,19 +136,16 @@ def _points(cohort, seed, steps, count=10):
     The first volume is left out of the times: it traces the graph.
     """
     from app.config import load_config
-    from app.data.mask_cohort import read_mask
-    from app.data.points import Points
-    from app.tasks.template import _parts
-    from app.tasks.template_config import TemplateConfig
-    from app.tasks.template_model import Segmenter
-    from app.training.run_folder import RunFolder
-    from app.training.template_contract import TemplateContract
-    from app.training.train import load_trained
+    from app.systems.masks.cohort import read_mask
+    from app.systems.opened import open_run
+    from app.systems.template.config import TemplateConfig
+    from app.systems.template.points import Points
 
     config = load_config(TemplateConfig, _config(cohort, "ours", seed))
-    model, contract = load_trained(RunFolder(config.output), TemplateContract, "template")
-    segment, rng, rows = Segmenter(model, contract, steps), np.random.default_rng(0), []
-    for case in _parts(config, None)["test"]:
+    run = open_run(config.output)
+    segment = run.predictor(config.model_copy(update={"refinement_steps": steps}))
+    rng, rows = np.random.default_rng(0), []
+    for case in run.system.deal(config, None)["test"]:
         image = read_volume(case.image)
         truth = read_mask(case, image)[..., 0]
         near = gaussian_filter(truth.astype("float32"), 2.0)
@@ -175,8 +171,11 @@ def _points(cohort, seed, steps, count=10):
 
 def _seconds():
     """A prediction at the thesis' size, with the small network: median of five after the first."""
-    from app.tasks.template_model import Segmenter
-    from app.training.template_contract import TemplateContract
+    from types import SimpleNamespace
+
+    from app.data.intensity import IntensityRule
+    from app.systems.template.contract import TemplateContract
+    from app.systems.template.segment import Segmenter
     from segmentation.template import Template
     from segmentation.template_network import TemplateNetwork
 
@@ -186,9 +185,12 @@ def _seconds():
     template = Template(ball, 4.0, (1,))
     model = TemplateNetwork(size, filters=(8, 16, 32, 64), batch_normalisation=True)
     model.take_template(template)
-    contract = TemplateContract(size, 4.0, (1,), "global_local", True, template.topologies(), True)
+    contract = TemplateContract(
+        size=size, spacing_mm=4.0, labels=(1,), transform="global_local", diffeomorphic=True,
+        topologies=template.topologies(), intensity=IntensityRule(), simulated=True,
+    )  # fmt: skip
     volume = Volume(np.random.default_rng(0).random((size,) * 3).astype("float32"), np.diag([4.0, 4.0, 4.0, 1.0]))
-    segment, seconds = Segmenter(model, contract), []
+    segment, seconds = Segmenter(model, contract, SimpleNamespace(refinement_steps=0)), []
     for _ in range(6):
         began = time.perf_counter()
         segment(volume)

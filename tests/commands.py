@@ -16,7 +16,9 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from app.data.volumes import Volume, read_volume, write_volume
+from app.data.read import read_volume
+from app.data.volume import Volume
+from app.data.write import write_volume
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = ("python", ".venv/bin/python", "make", "tensorboard", ".venv/bin/pip")

@@ -1,48 +1,10 @@
-"""How a network comes to a new population: what it starts from, what it sees, what is trained."""
-
-import dataclasses
+"""Adaptation of a trained network by a strategy: what is copied, added and frozen."""
 
 import keras
 
 from nets.segmentation_unet import SegmentationUNet, convolution_names, copy_weights
 from transfer.adapted_unet import adapted
 from transfer.population_gate import PopulationGate
-
-
-@dataclasses.dataclass(frozen=True)
-class Strategy:
-    """One way.
-
-    Args:
-        trains: "all" weights; the "first" or the "last" convolutions; what is "added" to the source network; the
-            "statistics" of batch normalisation only.
-        added: Names of the layers that are added to a source network, arguments of `AdaptedUNet`.
-        from_source: Whether it starts from a trained source network.
-
-    Reference:
-        - Bertrand, thesis, 2019, sections 3.3.2, 3.3.3 and 3.4, table 3.1.
-    """
-
-    trains: str = "all"
-    added: tuple = ()
-    from_source: bool = True
-
-
-ANEW = Strategy(from_source=False)  # on the source, the target, or both populations
-STRATEGIES = {
-    "source": ANEW,
-    "target": ANEW,
-    "joint": ANEW,
-    "fine_tuning": Strategy(),
-    "first_layers": Strategy("first"),
-    "last_layers": Strategy("last"),
-    "statistics": Strategy("statistics"),
-    "fixed_convolutions": Strategy("added", ("convolutions",)),
-    "geometric": Strategy("added", ("geometric",)),
-    "intensity": Strategy("added", ("intensity",)),
-    "geometric_intensity": Strategy("added", ("geometric", "intensity")),
-    "gated": Strategy("added", ("geometric", "intensity", "gate")),
-}
 
 
 def start(strategy, source, layers=None):

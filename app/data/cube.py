@@ -6,7 +6,7 @@ import numpy as np
 from nibabel.orientations import io_orientation
 from scipy.ndimage import affine_transform, gaussian_filter
 
-from app.data.volumes import check_three_axes
+from app.data.sound import check_three_axes
 from app.errors import UserError
 
 

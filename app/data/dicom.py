@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from app.data.dicom_frames import is_dicom, read_header, read_pixels
-from app.data.volumes import Volume
+from app.data.volume import Volume
 from app.errors import UserError
 from app.files import as_stored, is_litter
 

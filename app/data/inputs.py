@@ -7,7 +7,7 @@ from pathlib import Path
 from app.data.content import known_suffix
 from app.data.dicom import is_dicom, named_part, read_dicom_folder
 from app.data.orthogonal import on_orthogonal_grid
-from app.data.volumes import read_volume
+from app.data.read import read_volume
 from app.errors import UserError
 from app.files import is_litter
 from app.notes import note

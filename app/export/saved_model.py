@@ -1,10 +1,6 @@
-"""SavedModels: the one place that knows TensorFlow's export.
+"""SavedModels: the one place that knows TensorFlow's export."""
 
-Signatures, each with named inputs and outputs, any batch size. Registration, any spatial size:
-`register`, `displacement`, `warp`; images go in with their own intensities, the rule of training is
-applied within. Field of view: `classify`, slices to calibrated probabilities.
-"""
-
+import dataclasses
 import errno
 import os
 import shutil
@@ -38,119 +34,52 @@ np.savez(data, **kept)
 """
 
 
-def export_model(model, contract, base):
+@dataclasses.dataclass(frozen=True)
+class Endpoint:
+    """A signature of a SavedModel; all its inputs and outputs are float32.
+
+    Args:
+        function: Of tensors, in the order of `shapes`, to a dict of tensors.
+        shapes: Dict from input to its shape, None where any size is taken.
+        samples: Dict from input to an array with which the exported model is checked.
+    """
+
+    function: object
+    shapes: dict
+    samples: dict
+
+    @property
+    def specs(self):
+        """`tf.TensorSpec` of each input."""
+        import tensorflow as tf
+
+        return [tf.TensorSpec(shape, tf.float32, name=name) for name, shape in self.shapes.items()]
+
+
+def traced_once(function):
+    """A function of tensors that several endpoints share: TensorFlow traces it once for all."""
+    import tensorflow as tf
+
+    return tf.function(function, autograph=False)
+
+
+def export_model(model, contract, base, endpoints):
     """Write a model as the next version of a SavedModel, checked in a fresh process.
 
     Args:
-        model: A registration model: `HyperMorph`, `OfficialVoxelMorph`.
-        contract: `Contract` of the model.
-        base: Folder of the servable; versions are its subfolders 1, 2, ...
-
-    Returns:
-        Path of the new version, and the largest difference between its answers in a
-        process that imports TensorFlow alone and the model's here.
-
-    Raises:
-        UserError: If the backend is not TensorFlow.
-        RuntimeError: If the check fails; nothing is left behind then.
-    """
-    return _export(model, contract, base, *_registration(model, contract))
-
-
-def export_classifier(model, contract, base):
-    """Write a slice classifier as the next version of a SavedModel, checked in a fresh process.
-
-    Its signature `classify` takes `slices`, `(batch, size, size, channels)` in [0, 1] as `axial_stack` makes
-    them, and gives `probabilities`, `(batch, classes)`, calibrated.
-
-    Args:
-        model: `SliceClassifier`.
-        contract: `FovContract` of the model.
-        base: As for `export_model`.
-
-    Returns:
-        As `export_model`.
-
-    Raises:
-        UserError: If the backend is not TensorFlow.
-        RuntimeError: If the check fails; nothing is left behind then.
-    """
-    import keras
-    import tensorflow as tf
-
-    def classify(slices):
-        return {"probabilities": keras.ops.softmax(model({"slices": slices}, training=False) / temperature)}
-
-    temperature = contract.decision.temperature
-    shape = (contract.size, contract.size, 2 * contract.context + 1)
-    endpoints = {"classify": (classify, [tf.TensorSpec((None, *shape), tf.float32, name="slices")])}
-    inputs = {"slices": np.random.default_rng(0).random((2, *shape), dtype="float32")}
-    return _export(model, contract, base, endpoints, inputs)
-
-
-def export_segmentation(model, contract, base):
-    """Write a segmentation network as the next version of a SavedModel, checked in a fresh process.
-
-    Its signature `segment` takes `image`, `(batch, i, j, k, 1)` in [0, 1] as `app.data.cube` makes it, sizes
-    divisible by 8, and gives `probability`, of the same shape.
-
-    Args:
-        model: `SegmentationUNet` or `AdaptedUNet`.
-        contract: `KidneyContract` of the model.
-        base: As for `export_model`.
-
-    Returns:
-        As `export_model`.
-
-    Raises:
-        UserError: If the backend is not TensorFlow.
-        RuntimeError: If the check fails; nothing is left behind then.
-    """
-    import keras
-    import tensorflow as tf
-
-    def segment(image):
-        return {"probability": keras.ops.sigmoid(model({"image": image}, training=False))}
-
-    endpoints = {"segment": (segment, [tf.TensorSpec((None, None, None, None, 1), tf.float32, name="image")])}
-    inputs = {"image": np.random.default_rng(0).random((2, *(contract.size,) * 3, 1), dtype="float32")}
-    return _export(model, contract, base, endpoints, inputs)
-
-
-def export_template(model, contract, base):
-    """Write a `TemplateNetwork`, or the U-Net it is compared with, as a SavedModel, checked in a fresh process.
-
-    Its signature `segment` takes `image`, `(batch, size, size, size, 1)` in [0, 1] as `app.data.cube` makes it, and
-    gives `logits`, `(batch, size, size, size, structures)`, and of a deformed template `displacement`. It neither
-    refines nor holds a local field back that folds, as `predict` does.
-
-    Args:
         model: Keras model.
-        contract: `TemplateContract`.
-        base: As for `export_model`.
+        contract: Its contract; what is exported names no subject of the training.
+        base: Folder of the servable; versions are its subfolders 1, 2, ...
+        endpoints: Dict from signature to `Endpoint`.
 
     Returns:
-        As `export_model`.
+        Path of the new version, and the largest difference between its answers in a process that imports TensorFlow
+        alone and the model's here.
 
     Raises:
         UserError: If the backend is not TensorFlow.
         RuntimeError: If the check fails; nothing is left behind then.
     """
-    import tensorflow as tf
-
-    def segment(image):
-        found = model({"image": image}, training=False)
-        if not isinstance(found, dict):
-            return {"logits": found}
-        return {"logits": found["mask"], "displacement": found["displacement"]}
-
-    shape = (contract.size,) * 3
-    endpoints = {"segment": (segment, [tf.TensorSpec((None, *shape, 1), tf.float32, name="image")])}
-    inputs = {"image": np.random.default_rng(0).random((2, *shape, 1), dtype="float32")}
-    return _export(model, contract, base, endpoints, inputs)
-
-
-def _export(model, contract, base, endpoints, inputs):
     import keras
 
     if keras.backend.backend() != "tensorflow":
@@ -166,8 +95,8 @@ def _export(model, contract, base, endpoints, inputs):
         temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=base))
         try:
             _write(model, endpoints, temporary)
-            difference = _check(endpoints, inputs, temporary)
-            contract.write(temporary / "assets.extra" / "model.json")
+            difference = _check(endpoints, temporary)
+            contract.without_names().write(temporary / "assets.extra" / "model.json")
             temporary.chmod(0o755)
             temporary.rename(base / str(version))
         except BaseException as error:
@@ -190,69 +119,19 @@ def _write(model, endpoints, folder):
     archive = keras.export.ExportArchive()
     archive.track(model)
     with portable_kernels():
-        for name, (function, specs) in endpoints.items():
-            archive.add_endpoint(name, function, specs)
+        for name, endpoint in endpoints.items():
+            archive.add_endpoint(name, endpoint.function, endpoint.specs)
         # Servers take no gradients; tracing them would double the time that an export takes.
         without_gradients = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
         archive.write_out(str(folder), options=without_gradients, verbose=False)
 
 
-def _registration(model, contract):
-    """Endpoints of a registration model, and inputs of an odd size and a batch of two to check them with."""
-    import tensorflow as tf
-
-    from nets.ops.intensity import to_unit_range
-    from nets.ops.sample import sample
-
-    rank = len(contract.shape)
-    rule = contract.intensity_rule.model_dump()
-
-    @tf.function(autograph=False)  # traced once for both signatures
-    def infer(moving, fixed, *hyper):
-        x = {"moving": to_unit_range(moving, **rule), "fixed": to_unit_range(fixed, **rule)}
-        if hyper:
-            x["hyper"] = hyper[0]
-        return model(x, training=False)["displacement"]
-
-    def register(moving, fixed, *hyper):
-        field = infer(moving, fixed, *hyper)
-        return {"moved": sample(moving, field), "displacement": field}
-
-    def displacement(moving, fixed, *hyper):
-        return {"displacement": infer(moving, fixed, *hyper)}
-
-    def warp(volume, displacement):
-        return {
-            "moved": sample(volume, displacement),
-            "moved_nearest": sample(volume, displacement, "nearest"),
-        }
-
-    def spec(name, channels):
-        return tf.TensorSpec((None, *[None] * rank, channels), tf.float32, name=name)
-
-    pair = [spec("moving", 1), spec("fixed", 1)]
-    if contract.hyper:
-        pair.append(tf.TensorSpec((None, len(contract.hyper)), tf.float32, name="hyper"))
-    endpoints = {
-        "register": (register, pair),
-        "displacement": (displacement, pair),
-        "warp": (warp, [spec("volume", 1), spec("displacement", rank)]),
-    }
-    rng = np.random.default_rng(0)
-    shape = (2, *(19 + 2 * axis for axis in range(rank)), 1)
-    inputs = {name: rng.random(shape, dtype="float32") for name in ("moving", "fixed", "volume")}
-    inputs["displacement"] = rng.normal(size=(*shape[:-1], rank)).astype("float32")
-    if contract.hyper:
-        inputs["hyper"] = np.array(list(contract.hyper.values()), "float32").T.copy()
-    return endpoints, inputs
-
-
-def _check(endpoints, inputs, folder):
+def _check(endpoints, folder):
     """Largest difference from the answers here, in voxels, intensities or probabilities."""
     import tensorflow as tf
 
     data = folder / "check.npz"
-    np.savez(data, **inputs)
+    np.savez(data, **{name: array for endpoint in endpoints.values() for name, array in endpoint.samples.items()})
     command = [sys.executable, "-c", CHECK, str(folder), str(data), *endpoints]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, text=True, cwd=folder, **pipes) as child:
@@ -264,8 +143,9 @@ def _check(endpoints, inputs, folder):
     answers = dict(np.load(data))
     data.unlink()
     worst = 0.0
-    for name, (function, specs) in endpoints.items():
-        for key, value in function(*(tf.constant(inputs[spec.name]) for spec in specs)).items():
+    for name, endpoint in endpoints.items():
+        inputs = [tf.constant(endpoint.samples[key]) for key in endpoint.shapes]
+        for key, value in endpoint.function(*inputs).items():
             apart = np.abs(answers[f"{name}/{key}"] - check_finite(np.asarray(value), f"the network's {key}"))
             worst = max(worst, float(check_finite(apart, f"the exported network's {key}").max()))
     if worst > 1e-3:

@@ -4,6 +4,7 @@ import base64
 import html
 
 from app.files import whole_file, write_text
+from app.processor import environment
 from app.reporting.figures import png
 
 STYLE = """
@@ -74,6 +75,11 @@ class Report:
     def listing(self, text):
         """Add preformatted text."""
         self.parts.append(f"<pre>{html.escape(text)}</pre>")
+
+    def machine(self):
+        """Add versions and machine."""
+        self.heading("Versions and machine")
+        self.listing("\n".join(f"{key}: {value}" for key, value in environment().items()))
 
     def write(self):
         """Write `report.html` and return its path."""

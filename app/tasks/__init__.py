@@ -1,60 +1,103 @@
-"""The tasks of the command line: module, config and one line of help each, imported when asked for."""
+"""The tasks of the command line, imported when asked for: the systems', and those that work on any of them."""
 
-import importlib
+import dataclasses
 
-TASKS = {
-    "hypermorph": (
-        "app.tasks.hypermorph",
-        "app.tasks.hypermorph_config:HyperMorphConfig",
-        "train one registration network for all hyper-parameter values, and report on it",
-    ),
-    "register": (
-        "app.tasks.register",
-        "app.tasks.register_config:RegisterConfig",
+from app.modules import imported
+from app.systems import SYSTEMS, find_about
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One word after `python main.py`.
+
+    Args:
+        line: What it does, for `--help`.
+        run: `module:function`, called with the config, `dry_run` and the options.
+        config: `module:name` of its config's class; None of a task without.
+        needs_file: Whether `--config` must be given: else `--set` is enough.
+        actions: Dict from action to a line of help, the first the default; empty where there is but one.
+        options: Names of `app.tasks.options.OPTIONS`.
+    """
+
+    line: str
+    run: str
+    config: str | None = None
+    needs_file: bool = False
+    actions: dict = dataclasses.field(default_factory=dict)
+    options: tuple = ()
+
+
+OTHERS = {
+    "register": Task(
         "register two image files with a trained model",
+        "app.tasks.register:run",
+        "app.tasks.register_config:RegisterConfig",
     ),
-    "evaluate": (
-        "app.tasks.evaluate",
+    "evaluate": Task(
+        "measure a trained model on test subjects",
+        "app.tasks.evaluate:run",
         "app.tasks.evaluate_config:EvaluateConfig",
-        "measure a trained model on the pairs of a cohort",
     ),
-    "export": (
-        "app.tasks.export",
-        "app.tasks.export_config:ExportConfig",
+    "export": Task(
         "write a trained model as a SavedModel for inference servers",
+        "app.tasks.export:run",
+        "app.tasks.export_config:ExportConfig",
     ),
-    "tune": ("app.tasks.tune", "app.tasks.tune_config:TuneConfig", "search the hyper-parameters of another task"),
-    "fov": (
-        "app.tasks.fov",
-        "app.tasks.fov_config:FovConfig",
-        "find which regions of the body MR volumes show, and where",
+    "tune": Task(
+        "search the hyper-parameters of another task",
+        "app.tasks.tune:run",
+        "app.tuning.config:TuneConfig",
+        needs_file=True,
+        actions={
+            "run": "run (default) the search",
+            "bounds": "print bounds of random search in this space",
+            "status": "show the status",
+            "best": "print the best config so far",
+            "chief": "run as chief of a search on several machines that share the output folder",
+            "worker": "run as its worker",
+        },
+        options=("workers", "address", "name"),
     ),
-    "kidney": (
-        "app.tasks.kidney",
-        "app.tasks.kidney_config:KidneyConfig",
-        "segment kidneys, and adapt to a new population",
-    ),
-    "template": ("app.tasks.template", "app.tasks.template_config:TemplateConfig", "segment by deforming a template"),
-    "convert": (
-        "app.tasks.convert",
-        "app.tasks.convert_config:ConvertConfig",
+    "convert": Task(
         "bring an official VoxelMorph or HyperMorph .h5 file here",
+        "app.tasks.convert:run",
+        "app.tasks.convert_config:ConvertConfig",
     ),
-    "doctor": ("app.tasks.doctor", None, "print versions, devices, memory and where the data folder is"),
+    "doctor": Task("print versions, devices, memory and where the data folder is", "app.tasks.doctor:run"),
 }
-
-# Without --config: what is needed beside the defaults is given by --set.
-WITHOUT_FILE = ("register", "evaluate", "export", "convert")
+TASKS = (*SYSTEMS, *OTHERS)
 
 
-def config_class(task):
+def find_task(name):
+    """A task; nothing heavy is imported.
+
+    Args:
+        name: One of `TASKS`.
+
+    Returns:
+        `Task`.
+    """
+    if name in OTHERS:
+        return OTHERS[name]
+    system = find_about(name)
+    actions = {**system.trainings, **system.actions}
+    return Task(
+        system.line,
+        "app.tasks.system_task:run",
+        system.config,
+        needs_file=True,
+        actions=actions if len(actions) > 1 else {},
+        options=system.options,
+    )
+
+
+def config_class(name):
     """Class of a task's config; Keras is not imported.
 
     Args:
-        task: Name of a task that has one.
+        name: Name of a task that has one.
 
     Returns:
         Subclass of `TaskConfig`.
     """
-    module, _, name = TASKS[task][1].partition(":")
-    return getattr(importlib.import_module(module), name)
+    return imported(find_task(name).config)

@@ -3,12 +3,12 @@
 import dataclasses
 
 from app.config import config_text
-from app.data.checks import check_image
 from app.data.official import read_official
 from app.errors import UserError, list_problems
 from app.files import write_json
 from app.quiet import import_keras
-from app.training.contract import Contract
+from app.systems.registration.checks import check_image
+from app.systems.registration.contract import RegistrationContract
 from app.training.run_folder import RunFolder, log
 
 # Above float32's rounding through a whole network, far below what an eye or a Dice can see.
@@ -73,31 +73,17 @@ def _build(config, class_name, options, weights):
 
 def _convert(config, folder, model, class_name, pair):
     from app.export.saved_model import export_model
-    from app.export.verify_official import compare_with_original, seeded_pair
-    from app.reporting.convert_report import write_report
-    from app.training.callbacks import save_model
+    from app.systems.registration.registrar import NetworkRegistrar
+    from app.tasks.convert_report import write_report
+    from app.training.checkpoint import save_model
 
-    architecture = model.architecture
     outputs, differences = None, {}
     if config.verify:
-        pair = pair or seeded_pair(architecture.shape, config.seed)
-        outputs, differences = compare_with_original(model, config.file, class_name, *pair)
-        worst = max(differences.values())
-        print(f"largest difference from VoxelMorph 0.2: {worst:.1e}")
-        if not worst <= LARGEST_DIFFERENCE:
-            raise RuntimeError(f"the converted model differs from the original: {differences}")
+        outputs, differences, pair = _compared(config, model, class_name, pair)
     folder.open(config)
-    contract = Contract(
-        config.low_percentile,
-        config.high_percentile,
-        list(architecture.shape),
-        [config.spacing_mm] * len(architecture.shape),
-        {one.name: [one.low, one.high] for one in model.hyper_parameters},
-        {},
-        {},
-        background=config.background,
-    )
-    exported, difference = export_model(model, contract, folder.path / "saved_model")  # refuses what is not finite
+    contract = _contract(config, model)
+    endpoints = NetworkRegistrar(model, contract, config).endpoints()
+    exported, difference = export_model(model, contract, folder.path / "saved_model", endpoints)  # or it is not finite
     save_model(model, folder.model)
     contract.write(folder.contract)
     measures = {
@@ -105,12 +91,37 @@ def _convert(config, folder, model, class_name, pair):
         "parameters": model.count_params(),
         "saved_model_difference": difference,
         "difference_from_original": differences,
-        "architecture": dataclasses.asdict(architecture),
+        "architecture": dataclasses.asdict(model.architecture),
     }
     write_json(folder.path / "metrics.json", measures)
     log(f"model: {folder.model}; use it with the tasks register, evaluate and export")
     log(f"SavedModel: {exported}, difference {difference:.1e} in a process that imports TensorFlow alone")
     log(f"report: {write_report(config, folder, measures, pair if outputs else None, outputs)}")
+
+
+def _compared(config, model, class_name, pair):
+    """The model's outputs for a pair, their differences from the original's, the pair."""
+    from app.export.verify_official import compare_with_original, seeded_pair
+
+    pair = pair or seeded_pair(model.architecture.shape, config.seed)
+    outputs, differences = compare_with_original(model, config.file, class_name, *pair)
+    worst = max(differences.values())
+    print(f"largest difference from VoxelMorph 0.2: {worst:.1e}")
+    if not worst <= LARGEST_DIFFERENCE:
+        raise RuntimeError(f"the converted model differs from the original: {differences}")
+    return outputs, differences, pair
+
+
+def _contract(config, model):
+    shape = model.architecture.shape
+    return RegistrationContract(
+        shape=list(shape),
+        spacing_mm=[config.spacing_mm] * len(shape),
+        hyper={hyper.name: [hyper.low, hyper.high] for hyper in model.hyper_parameters},
+        best={},
+        structures={},
+        intensity=config.intensity_rule,
+    )
 
 
 def _read_pair(config, rank):

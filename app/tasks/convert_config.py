@@ -7,7 +7,7 @@ import pydantic
 
 from app.config import NanRule, TaskConfig
 from app.data.intensity import IntensityRule
-from app.tasks.hypermorph_config import HyperConfig
+from app.systems.registration.config import HyperConfig
 
 
 class ConvertConfig(IntensityRule, TaskConfig):

@@ -4,9 +4,8 @@ import os
 import shutil
 from pathlib import Path
 
-from app.processor import cores, slow_settings
+from app.processor import cores, environment, slow_settings
 from app.quiet import import_keras
-from app.training.run_folder import environment
 
 
 def data_folder():

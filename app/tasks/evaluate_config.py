@@ -6,7 +6,7 @@ from typing import Literal
 import pydantic
 
 from app.config import TaskConfig
-from app.data.cohort_config import CohortConfig
+from app.systems.registration.config import CohortConfig
 
 
 class EvaluateConfig(TaskConfig):

@@ -10,7 +10,7 @@ from app.config import NanRule, TaskConfig
 
 class RegisterConfig(TaskConfig):
     """Config of the task: two images on one grid, a model, hyper-parameter values by name;
-    `precision` other than that of training, if one is wanted; `nan`: see `app.data.volumes.read_volume`."""
+    `precision` other than that of training, if one is wanted; `nan`: see `app.data.read.read_volume`."""
 
     output: Path = pydantic.Field(Path("runs/register"), validate_default=True)
     """Folder for everything that is written."""

@@ -12,10 +12,10 @@ from app.config import config_text, with_values
 from app.errors import UserError
 from app.notes import note
 from app.quiet import import_keras
-from app.tasks.network_cost import check_memory
-from app.tasks.tune_bounds import bounds_lines
-from app.tasks.tune_config import TuneConfig
+from app.training.cost import check_memory
 from app.training.run_folder import RunFolder, log
+from app.tuning.bounds import bounds_lines
+from app.tuning.config import TuneConfig
 
 FREE_KEYS = ("search.trials", "search.cycles", "search.keep_best", "search.lease_seconds")
 SEARCH_LOCK = "search.lock"
@@ -46,7 +46,7 @@ def run(config, dry_run=False, action="run", workers=1, address=None, name=None)
         return print("\n".join(bounds_lines(_space_size(config), config.search.trials)))
     if action in ("status", "best"):
         return _tell(config, base, folder, action)
-    check_memory(_smallest(config, base), f"the smallest network of search.space: {config.trainable.KEYS}")
+    check_memory(_smallest(config, base), f"the smallest network of search.space: {config.system.memory_keys}")
     if dry_run:
         return _describe(config, base, folder)
     if action == "run" and workers > 1:
@@ -65,8 +65,15 @@ def _smallest(config, base):
         for value in allowed.extremes:
             with contextlib.suppress(UserError):  # right only together with another key's
                 ends.append(with_values(base, {key: value}))
-        base = min(ends, key=config.trainable.memory_needed, default=base)
-    return config.trainable.memory_needed(base)
+        base = min(ends, key=config.system.memory_needed, default=base)
+    return config.system.memory_needed(base)
+
+
+def _cohort(config, base, folder):
+    """What the trials are trained and measured on."""
+    system = config.system
+    system.check(base)
+    return system.read(base, system.deal(base, folder.path / "phantoms"))
 
 
 def _search(config, resolved, base, folder, action):
@@ -77,15 +84,17 @@ def _search(config, resolved, base, folder, action):
     from app.tuning.hparams_board import HParamsBoard
     from app.tuning.local_workers import watch_parent
     from app.tuning.task_model import TaskModel
+    from app.tuning.trials import Trials
 
     watch_parent()
     simulated = getattr(base.data, "phantom", None) is not None
     if simulated and action != "worker":  # its images are written into the folder
         folder.open(resolved, SEARCH_LOCK)
-    trials = config.trainable.trials(base, folder.path / "phantoms")
+    trials = Trials(config.system.part("steps")(base, _cohort(config, base, folder)))
     if config.search.objective not in trials.objectives:
         raise UserError(
-            f"search.objective: {config.search.objective} needs {trials.NEEDS}; known: {', '.join(trials.objectives)}"
+            f"search.objective: {config.search.objective} needs {config.system.objective_needs}; known: "
+            f"{', '.join(trials.objectives)}"
         )
     if not simulated and action != "worker":  # what is wrong with the images leaves no folder behind
         folder.open(resolved, SEARCH_LOCK)
@@ -119,7 +128,7 @@ def _search(config, resolved, base, folder, action):
 
 
 def _conclude(config, base, folder, oracle):
-    from app.reporting.tune_report import write_results
+    from app.tuning.report import write_results
 
     path = write_results(config, base, folder, oracle)
     if oracle.stopped_because:
@@ -251,7 +260,7 @@ def _tell(config, base, folder, action):
         raise UserError(f"{folder.path}: no search in this folder; run 'python main.py tune --config FILE' first")
     import_keras()
 
-    from app.reporting.tune_report import best_config, status_lines
+    from app.tuning.report import best_config, status_lines
 
     oracle = make_oracle(config, base)
     oracle._set_project_dir(str(folder.path), "trials")
@@ -263,8 +272,10 @@ def _tell(config, base, folder, action):
 
 
 def _describe(config, base, folder):
+    config.system.check(base)
+    if getattr(base.data, "phantom", None) is None:
+        _cohort(config, base, folder)
     import_keras()
-    config.trainable.trials(base, folder.path / "phantoms") if getattr(base.data, "phantom", None) is None else None
     oracle = make_oracle(config, base)
     print(config_text(config), end="")
     size = oracle.space.size

@@ -9,6 +9,7 @@ from app.memory import free_bytes
 from app.strangers import MOST_JSON, check_sizes, check_widths, parse_json, regular_file
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+EPOCH = "epoch.json"  # of a checkpoint, see `app.training.checkpoint`
 OURS = ("nets.", "transfer.", "segmentation.")
 OF_KERAS = {
     "keras.optimizers": {"Adam", "SGD"},
@@ -47,10 +48,11 @@ def check_archive(path):
 
 
 def _check_members(path, members, count):
-    if set(members) != {CONFIG, METADATA, WEIGHTS} or count != 3:
-        others = ", ".join(sorted(set(members) - {CONFIG, METADATA, WEIGHTS}))[:80] or "parts of it are missing"
+    needed = {CONFIG, METADATA, WEIGHTS}
+    if set(members) - {EPOCH} != needed or count != len(members):
+        others = ", ".join(sorted(set(members) - needed))[:80] or "parts of it are missing"
         raise UserError(f"{path}: no model of this project ({others}); give one that it saved")
-    for name in (CONFIG, METADATA):
+    for name in set(members) - {WEIGHTS}:
         if members[name].file_size > MOST_JSON:
             raise UserError(f"{path}: {name}: longer than a megabyte; restore it from its source")
     weights = members[WEIGHTS]

@@ -1,4 +1,4 @@
-"""Callbacks of `fit`: progress, validation over hyper-parameters, checkpoints."""
+"""Callbacks of `fit`: progress, validation, checkpoints."""
 
 import math
 import time
@@ -6,8 +6,8 @@ import time
 import keras
 import numpy as np
 
-from app.files import whole_file
 from app.progress import progress_bar
+from app.training.checkpoint import save_model
 from app.training.run_folder import log
 
 
@@ -45,24 +45,22 @@ class Progress(keras.callbacks.Callback):
         self.bar.stop()
 
 
-class ValidateOverHyper(keras.callbacks.Callback):
-    """Mean Dice of the validation pairs at the best hyper-parameters, into the epoch's logs.
+class Validate(keras.callbacks.Callback):
+    """What is measured on the validation subjects, into the epoch's logs.
 
     Args:
-        measure: Function `(model) -> dict of numbers`, with `validation_dice`.
+        measure: Function `() -> dict of numbers`.
         every: Epochs between validations; the last epoch is always validated.
         epochs: Number of epochs.
     """
 
     def __init__(self, measure, every, epochs):
         super().__init__()
-        self.measure = measure
-        self.every = every
-        self.epochs = epochs
+        self.measure, self.every, self.epochs = measure, every, epochs
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every == 0 or epoch + 1 == self.epochs:
-            logs.update(self.measure(self.model))
+            logs.update(self.measure())
 
 
 class SeededDropout(keras.callbacks.Callback):
@@ -109,15 +107,4 @@ class Checkpoint(keras.callbacks.Callback):
         row["seconds"] = round(time.perf_counter() - self.started, 2)
         self.history.append(row)
         self.folder.write_history(self.history)
-        save_model(self.model, self.folder.checkpoints / "last.keras")
-
-
-def save_model(model, path):
-    """Write a `.keras` file, whole or not at all.
-
-    Args:
-        model: Keras model.
-        path: File.
-    """
-    with whole_file(path) as temporary:
-        model.save(temporary)
+        save_model(self.model, self.folder.checkpoint, epoch + 1)

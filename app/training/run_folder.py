@@ -3,19 +3,14 @@
 import csv
 import io
 import logging
-import os
-import platform
-from importlib import metadata
 from pathlib import Path
 
 from app.config import config_text, load_config
 from app.errors import UserError
 from app.files import user_text, write_csv, write_json, write_text
-from app.processor import cores, onednn_state, processor
+from app.processor import environment
 from app.training.run_lock import lock_folder
 from app.yaml_text import LARGEST, read_yaml
-
-PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "nibabel", "SimpleITK", "pydantic", "matplotlib")
 
 
 class RunFolder:
@@ -28,11 +23,13 @@ class RunFolder:
     def __init__(self, path):
         self.path = Path(path)
         self.checkpoints = self.path / "checkpoints"
+        self.checkpoint = self.checkpoints / "last.keras"
         self.figures = self.path / "figures"
         self.tensorboard = self.path / "tensorboard"
         self.model = self.path / "model.keras"
         self.contract = self.path / "model.json"
         self.history = self.path / "history.csv"
+        self.config = self.path / "config.yaml"
 
     def check(self, config, free=()):
         """See that the folder is new, or holds this very run.
@@ -45,7 +42,7 @@ class RunFolder:
         Raises:
             UserError: If the folder holds a run with another config.
         """
-        before = self.path / "config.yaml"
+        before = self.config
         if before.is_file() and _without(_as_read_now(before, config), free) != _without(config_text(config), free):
             raise UserError(
                 f"{self.path}: holds a run with another config ({before}); choose another folder with "
@@ -67,7 +64,7 @@ class RunFolder:
         for folder in (self.path, self.checkpoints, self.figures):
             for litter in folder.glob(".part-*"):  # of a run that was killed while writing
                 litter.unlink()
-        write_text(self.path / "config.yaml", config_text(config))
+        write_text(self.config, config_text(config))
         write_json(self.path / "environment.json", {**environment(), "seed": config.seed})
         self._log_to_file()
 
@@ -122,29 +119,6 @@ def log(message):
         message: The line.
     """
     logging.getLogger("kerasmorph").info(message)
-
-
-def environment():
-    """Versions and machine, for the run folder and the doctor.
-
-    Returns:
-        Dict of strings and numbers.
-    """
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = None
-    return {
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        **processor(),
-        "cores": cores(),
-        "oneDNN": onednn_state(),
-        "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
-        "packages": versions,
-    }
 
 
 def _number(key, value):

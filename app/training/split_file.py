@@ -1,6 +1,6 @@
 """Who was dealt to training, validation and test: kept with the run."""
 
-from app.data.cohort import csv_rows
+from app.data.tables import csv_rows
 from app.errors import UserError
 
 SPLIT = "split.csv"

@@ -15,7 +15,8 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from app.data.volumes import check_three_axes, read_volume
+from app.data.read import read_volume
+from app.data.sound import check_three_axes
 from app.errors import UserError
 from app.files import write_text
 from app.notes import forget

@@ -4,12 +4,14 @@ import nibabel
 import numpy as np
 import pytest
 
-from app.data.axial import axial_stack
 from app.data.phantoms.bodies import Scan
 from app.data.phantoms.config import BodiesConfig
-from app.data.regions import CLASSES, slice_classes
-from app.data.volumes import Volume, read_volume, write_volume
+from app.data.read import read_volume
+from app.data.volume import Volume
+from app.data.write import write_volume
 from app.errors import UserError
+from app.systems.fov.axial import axial_stack
+from app.systems.fov.regions import CLASSES, slice_classes
 
 
 @pytest.fixture(scope="module")

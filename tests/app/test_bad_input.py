@@ -291,7 +291,7 @@ def test_register_refuses_other_grids_and_models(main, register_config, phantoms
     done = main("register", "--config", register_config, "--set", f"moving={other_grid(tmp_path, phantoms)}")
     assert_refused(done, ["shifted.nii.gz", "resample"])
     assert_refused(
-        main("register", "--config", register_config, "--set", "model=nowhere"), ["nowhere", "no such model"]
+        main("register", "--config", register_config, "--set", "model=nowhere"), ["nowhere", "no trained model"]
     )
     assert_refused(main("register", "--config", register_config, "--set", "moving=a.txt"), ["unknown image format"])
     assert not (tmp_path / "out").exists()

@@ -8,12 +8,12 @@ import yaml
 
 from app.config import load_config
 from app.errors import UserError
-from app.tasks.fov_config import FovConfig
-from app.tasks.hypermorph_config import HyperMorphConfig
-from app.tasks.kidney_config import KidneyConfig
+from app.systems.fov.config import FovConfig
+from app.systems.kidney.config import KidneyConfig
+from app.systems.registration.config import HyperMorphConfig
+from app.systems.template.config import TemplateConfig
 from app.tasks.register_config import RegisterConfig
-from app.tasks.template_config import TemplateConfig
-from app.tasks.tune_config import TuneConfig
+from app.tuning.config import TuneConfig
 from tests.conftest import ROOT
 
 CONFIGS = {

@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter
 
 from app.data.cube import cube_grid, from_cube, to_cube
 from app.data.intensity import IntensityRule
-from app.data.volumes import Volume
+from app.data.volume import Volume
 from app.errors import UserError
 
 

@@ -1,5 +1,7 @@
 """Volumes, cohorts, batches, metrics: round trips, truths and limits."""
 
+from types import SimpleNamespace
+
 import nibabel
 import numpy as np
 import pytest
@@ -7,18 +9,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.config import load_config
-from app.data.batches import SubjectCache, TrainingPairs, fit_to_shape
-from app.data.cohort import draw_pairs, read_cohort, split_cohort
-from app.data.cohort_config import CohortConfig, SplitConfig
 from app.data.inputs import find_volumes
 from app.data.phantoms.brains import simulate_brain
 from app.data.phantoms.config import BrainsConfig
-from app.data.volumes import Volume, read_volume, write_volume
+from app.data.read import read_volume
+from app.data.split import SplitConfig, split_cohort
+from app.data.volume import Volume
+from app.data.write import write_volume
 from app.errors import UserError
 from app.files import whole_file
-from app.reporting.evaluate_pairs import jacobian, regularity, summarise
+from app.flows.predict import predict
 from app.reporting.overlap import dice_per_label, hd95_per_label
-from app.tasks.predict_volumes import predict_volumes
+from app.systems import find_system
+from app.systems.registration.cache import SubjectCache, fit_to_shape
+from app.systems.registration.cohort import draw_pairs, read_cohort
+from app.systems.registration.config import CohortConfig, TrainingConfig
+from app.systems.registration.measure import jacobian, regularity, summarise
+from app.systems.registration.pairs import TrainingPairs
 from nets.registration.hyper_parameter import HyperParameter
 
 
@@ -147,8 +154,11 @@ def test_results_do_not_lie_among_the_images(tmp_path, to):
     for name in ("scans/a.nii.gz", "other/b.nii.gz"):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).touch()
+    run = SimpleNamespace(system=find_system("template"))
+    config = SimpleNamespace(data=SimpleNamespace(nan="refuse"))
+    inputs = [tmp_path / "scans", tmp_path / "other" / "b.nii.gz"]
     with pytest.raises(UserError, match="lies among the images"):
-        predict_volumes("template", [tmp_path / "scans", tmp_path / "other" / "b.nii.gz"], None, tmp_path / to, "", "")
+        predict(run, config, inputs, tmp_path / to)
 
 
 def test_csv_as_excel_writes_it(tmp_path):
@@ -199,7 +209,8 @@ def test_batches_depend_on_seed_epoch_and_step_alone(phantoms):
     hyper = [HyperParameter("lambda")]
 
     def dataset(first=0, per="sample"):
-        return TrainingPairs(subjects, cache, hyper, steps=5, batch_size=2, hyper_per=per, seed=7, first_epoch=first)
+        training = TrainingConfig(steps=5, batch_size=2, hyper_per=per)
+        return TrainingPairs(subjects, cache, hyper, training, seed=7, first_epoch=first)
 
     one, resumed = dataset(), dataset(first=1)
     one[4]

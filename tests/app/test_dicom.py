@@ -8,7 +8,9 @@ import pytest
 import SimpleITK
 
 from app.data.dicom import read_dicom_folder
-from app.data.volumes import Volume, read_volume, write_volume
+from app.data.read import read_volume
+from app.data.volume import Volume
+from app.data.write import write_volume
 from app.errors import UserError
 
 

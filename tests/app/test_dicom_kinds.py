@@ -13,7 +13,7 @@ from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from app.data.dicom import read_dicom_folder
 from app.data.inputs import find_volumes
-from app.data.volumes import read_volume
+from app.data.read import read_volume
 from app.errors import UserError
 from tests.app.dicom_files import (
     AFFINE,

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import yaml
 
-from app.data.volumes import Volume, write_volume
+from app.data.volume import Volume
+from app.data.write import write_volume
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def test_a_run_leaves_model_figures_and_report(trained):
 
 def test_a_killed_training_ends_the_same(trained, main, kill_at, tmp_path):
     """A lost optimiser state or order of slices would show as other weights."""
-    from app.training.train import load_checkpoint
+    from app.training.checkpoint import load_checkpoint
 
     path, folder = trained
     words = ("fov", "--config", path, "--set", f"output={tmp_path / 'run'}")

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.data.axial import AxialStack
-from app.data.region_cohort import Examination, LabelledStack, with_context
-from app.reporting.fov_metrics import confusion, non_neighbours, summarise_volumes, volume_row
+from app.systems.fov.axial import AxialStack
+from app.systems.fov.cohort import Examination, LabelledStack, with_context
+from app.systems.fov.metrics import confusion, non_neighbours, summarise_volumes, volume_row
 from nets.classification.volume_decision import Decided, Region
 
 NONE, LEGS, PELVIS, ABDOMEN, CHEST, HEAD, SPINE = range(7)

@@ -8,8 +8,10 @@ from scipy.spatial.transform import Rotation
 
 from app.data.geometry import corner_distance, usable
 from app.data.inputs import find_volumes
-from app.data.volumes import Volume, read_labels, read_volume, write_volume
+from app.data.read import read_labels, read_volume
+from app.data.volume import Volume
 from app.data.warps import write_displacement
+from app.data.write import write_volume
 from app.errors import UserError
 from app.notes import forget
 

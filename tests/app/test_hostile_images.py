@@ -10,10 +10,10 @@ import nibabel
 import numpy as np
 import pytest
 
-from app.data.points import read_points
-from app.data.volumes import read_volume
+from app.data.read import read_volume
 from app.errors import UserError
 from app.notes import forget
+from app.systems.template.points import read_points
 from tests.app.image_files import AFFINE, ARRAY, meta, mgh, nifti, npz, nrrd, packed, zeros_packed
 
 SIZE = ARRAY.size * ARRAY.itemsize

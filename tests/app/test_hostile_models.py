@@ -1,6 +1,7 @@
 """Models of strangers: no code of theirs runs, nothing large is built, and wrong numbers are no results."""
 
 import copy
+import dataclasses
 import io
 import json
 import os
@@ -12,17 +13,17 @@ import numpy as np
 import pytest
 
 from app.data.official import read_official
-from app.data.template_file import write_template
 from app.errors import UserError
 from app.finite import check_finite
-from app.tasks.kidney_model import POPULATION, _population
+from app.systems.fov.contract import FovContract
+from app.systems.kidney.contract import KidneyContract
+from app.systems.kidney.source import POPULATION, read_population
+from app.systems.opened import open_run
+from app.systems.registration.contract import RegistrationContract
+from app.systems.template.contract import TemplateContract
+from app.systems.template.file import write_template
 from app.training.archive import check_archive
-from app.training.contract import Contract
-from app.training.fov_contract import FovContract
-from app.training.kidney_contract import KidneyContract
-from app.training.run_folder import RunFolder
-from app.training.template_contract import TemplateContract
-from app.training.train import load_checkpoint, load_registration
+from app.training.checkpoint import load_checkpoint
 from nets.registration.voxelmorph import VoxelMorph
 from segmentation.template import Template
 
@@ -93,11 +94,17 @@ def refused(path, words, capfd):
     assert "CANARY" not in capfd.readouterr().out
 
 
+def opened(path, contract):
+    """A model with a contract beside it."""
+    path.with_suffix(".json").write_text(json.dumps(contract))
+    return open_run(path)
+
+
 def test_a_sound_model_loads(write):
     """What is refused too readily cannot be used."""
     path = write()
     check_archive(path)
-    assert load_registration(path, Contract(**CONTRACT)).count_params() > 0
+    assert opened(path, CONTRACT).predictor(None).model.count_params() > 0
 
 
 CODE = {"class_name": "__lambda__", "config": {"code": "4wEAAA==", "defaults": None, "closure": None}}
@@ -279,13 +286,13 @@ def test_contracts_that_are_none(tmp_path, key, value):
     path = tmp_path / "model.json"
     path.write_text(json.dumps({**CONTRACT, key: value}))
     with pytest.raises(UserError, match="it belongs beside model.keras") as error:
-        Contract.read(path)
+        RegistrationContract.read(path)
     (line,) = error.value.problems
     assert len(line) - len(str(path)) < 260
 
 
 @pytest.mark.parametrize("content", [b"", b"null", b"5", b'"abc"', b"[" * 10**5, b"\xff\xfe\x00{", b"{}"])
-@pytest.mark.parametrize("kind", [Contract, FovContract, KidneyContract, TemplateContract])
+@pytest.mark.parametrize("kind", [RegistrationContract, FovContract, KidneyContract, TemplateContract])
 def test_contracts_of_every_task(tmp_path, content, kind):
     """Seventeen of them ended in 'this is a fault of KerasMorph'."""
     path = tmp_path / "model.json"
@@ -298,13 +305,15 @@ def test_contracts_of_every_task(tmp_path, content, kind):
 
 def test_contracts_come_back(tmp_path):
     """What is written must be read, older ones too."""
-    contract = Contract(
-        **{**CONTRACT, "hyper": {"lambda": [0.0, 1.0]}, "best": {"lambda": 0.3}, "structures": {"3": "a"}}
-    )
+    values = {**CONTRACT, "hyper": {"lambda": [0.0, 1.0]}, "best": {"lambda": 0.3}, "structures": {"3": "a"}}
+    contract = read_from(tmp_path, RegistrationContract, values)
+    contract = dataclasses.replace(contract, trained_on=("a", "b"), orientation="LPS")
     contract.write(tmp_path / "model.json")
-    assert Contract.read(tmp_path / "model.json") == contract
-    (tmp_path / "model.json").write_text(json.dumps(KIDNEY))
-    assert KidneyContract.read(tmp_path / "model.json") == KidneyContract(**KIDNEY)
+    assert RegistrationContract.read(tmp_path / "model.json") == contract
+    for kind, older in ((KidneyContract, KIDNEY), (FovContract, FOV), (TemplateContract, TEMPLATE)):
+        contract = read_from(tmp_path, kind, older)
+        contract.write(tmp_path / "model.json")
+        assert kind.read(tmp_path / "model.json") == contract
 
 
 def test_a_contract_of_another_model(write):
@@ -312,7 +321,7 @@ def test_a_contract_of_another_model(write):
     path = write()
     for change in ({"shape": [16, 16, 16], "spacing_mm": [1.0] * 3}, {"hyper": {"lambda": [0.0, 1.0]}}):
         with pytest.raises(UserError, match="copy both from one run"):
-            load_registration(path, Contract(**{**CONTRACT, **change}))
+            opened(path, {**CONTRACT, **change}).predictor(None)
 
 
 GOOD = {"inshape": [16, 16], "nb_unet_features": [[4, 4], [4, 4, 4]], "int_steps": 5, "int_downsize": 2}
@@ -400,10 +409,9 @@ def test_a_template_of_no_numbers_is_not_written(tmp_path):
 def test_a_population_of_strangers(tmp_path):
     """The gate's file lies beside a model: pickles run code, and a claim of a terabyte takes the machine."""
     good = {"mean": np.zeros(3), "covariance": np.eye(3), "count": np.array(9)}
-    folder = RunFolder(tmp_path)
     path = tmp_path / POPULATION
     np.savez_compressed(path, **good)
-    assert _population(folder, 3)[2] == 9
+    assert read_population(tmp_path, 3)[2] == 9
     for change, words in (
         ({"mean": np.array([None, {}])}, "Python objects"),
         ({"mean": np.array([0.0, np.nan, 1.0])}, "NaN or infinite"),
@@ -413,7 +421,7 @@ def test_a_population_of_strangers(tmp_path):
     ):
         np.savez_compressed(path, **{**good, **change})
         with pytest.raises(UserError, match=words):
-            _population(folder, 3)
+            read_population(tmp_path, 3)
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**11,)})
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -421,7 +429,7 @@ def test_a_population_of_strangers(tmp_path):
     for content in (path.read_bytes(), b"", b"PK\x03\x04 cut short"):
         path.write_bytes(content)
         with pytest.raises(UserError, match="missing or damaged"):
-            _population(folder, 3)
+            read_population(tmp_path, 3)
 
 
 FOV = {
@@ -479,7 +487,7 @@ def test_a_model_of_another_task_is_no_model(tmp_path):
         {"size": 32, "channels": 1, "classes": 3},
         {"size": 16, "transform": "local", "structures": 2},
     )
-    kidney, unet = KidneyContract(**KIDNEY), {"filters": [4, 8], "structures": 1}
+    kidney, unet = read_from(tmp_path, KidneyContract, KIDNEY), {"filters": [4, 8], "structures": 1}
     assert fov.misfit("SliceClassifier", classifier) is None
     assert template.misfit("TemplateNetwork", deformer) is None
     assert kidney.misfit("SegmentationUNet", unet) is None
@@ -492,7 +500,7 @@ def test_a_model_of_another_task_is_no_model(tmp_path):
         (kidney, "SegmentationUNet", {**unet, "structures": 2}),
         (kidney, "SegmentationUNet", {"filters": [4] * 6}),
     ):
-        assert "tells of" in contract.misfit(name, config)
+        assert "says" in contract.misfit(name, config)
 
 
 def doubled(group):

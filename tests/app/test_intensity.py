@@ -1,6 +1,6 @@
 """Intensities: one rule, here and in exported graphs, and what a few bright voxels may not do."""
 
-import dataclasses
+import json
 
 import keras
 import numpy as np
@@ -8,9 +8,9 @@ import pytest
 
 from app.data.intensity import IntensityRule
 from app.errors import UserError
-from app.training.contract import Contract
-from app.training.fov_contract import FovContract
-from app.training.kidney_contract import KidneyContract
+from app.systems.fov.contract import FovContract
+from app.systems.kidney.contract import KidneyContract
+from app.systems.registration.contract import RegistrationContract
 from nets.ops.intensity import to_unit_range
 
 RULES = [{}, {"background": "included"}, {"low_percentile": 0, "high_percentile": 100}, {"low_percentile": 2}]
@@ -77,8 +77,13 @@ def test_images_without_contrast():
 def test_models_of_before_keep_their_rule(tmp_path):
     """Their networks were trained on images prepared so; another rule would make them worse without a word."""
     old = {"low_percentile": 0.0, "high_percentile": 100.0, "shape": [8, 8], "spacing_mm": [1.0, 1.0]}
-    contract = Contract(**old, hyper={}, best={}, structures={})
-    assert contract.intensity_rule == IntensityRule(low_percentile=0, high_percentile=100, background="included")
-    assert {field.name: field.default for field in dataclasses.fields(FovContract)}["background"] == "included"
-    kidney = KidneyContract(**{"size": 16, "spacing_mm": 4.0, "strategy": "source", "simulated": True})
-    assert kidney.intensity_rule == IntensityRule()
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps({**old, "hyper": {}, "best": {}, "structures": {}}))
+    rule = IntensityRule(low_percentile=0, high_percentile=100, background="included")
+    assert RegistrationContract.read(path).intensity == rule
+    classes = {"classes": ["none", "legs", "spine"]}
+    path.write_text(json.dumps({"size": 16, "context": 0, "simulated": True, "decision": classes}))
+    rule = IntensityRule(low_percentile=1.0, high_percentile=99.5, background="included")
+    assert FovContract.read(path).intensity == rule
+    path.write_text(json.dumps({"size": 16, "spacing_mm": 4.0, "strategy": "source", "simulated": True}))
+    assert KidneyContract.read(path).intensity == IntensityRule()

@@ -6,13 +6,14 @@ import sys
 import pytest
 
 from app.keys import key_rows
-from app.tasks import TASKS, WITHOUT_FILE, config_class
-from app.tasks.tune_config import SearchConfig
+from app.tasks import TASKS, config_class, find_task
+from app.tuning.config import SearchConfig
 from app.tuning.kernel import SHAPES
 from tests.app.key_tables import marked, table
 from tests.conftest import ROOT
 
-HAVE_KEYS = [task for task, (_, config, _) in TASKS.items() if config]
+HAVE_KEYS = [task for task in TASKS if find_task(task).config]
+WITHOUT_FILE = [task for task in HAVE_KEYS if not find_task(task).needs_file]
 
 
 @pytest.mark.parametrize("task", HAVE_KEYS)

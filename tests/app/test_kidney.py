@@ -7,19 +7,22 @@ import numpy as np
 import pytest
 import yaml
 
-from app.data.cube_batches import CubeBatches
-from app.data.mask_cohort import Case, CubeCase
 from app.data.phantoms.config import KidneysConfig
 from app.data.phantoms.kidney_anatomy import FITTED, draw_shape
 from app.data.phantoms.kidneys import KidneyScan
-from app.data.volumes import Volume, read_volume, write_volume
-from app.reporting.kidney_metrics import case_row, paired, summarise
+from app.data.read import read_volume
+from app.data.volume import Volume
+from app.data.write import write_volume
 from app.reporting.overlap import surface_dice
-from app.tasks.kidney_config import CubeAugmentationConfig, KidneyConfig
-from app.tasks.kidney_model import segment
-from app.training.kidney_contract import KidneyContract
+from app.systems.kidney.config import KidneyConfig
+from app.systems.kidney.network import segment
+from app.systems.masks.batches import CubeBatches
+from app.systems.masks.cohort import Case, CubeCase
+from app.systems.masks.config import CubeAugmentationConfig
+from app.systems.masks.metrics import case_row, paired, summarise
 from tests.app.test_cube import rotated
-from transfer.strategies import STRATEGIES
+from tests.contracts import kidney_contract
+from transfer.strategy import STRATEGIES
 
 SMALL = {
     "data": {"size": 16, "spacing_mm": 14.0, "split": {"train": 0.5, "validate": 0.25, "test": 0.25}},
@@ -188,7 +191,7 @@ def test_other_strategies_run(strategy, source, config, main):
 
 def test_a_killed_transfer_ends_the_same(source, config, main, kill_at):
     """Weights after a kill must be those of an uninterrupted run: pose and scaling are of the first start."""
-    from app.training.train import load_checkpoint
+    from app.training.checkpoint import load_checkpoint
 
     weights = []
     for name in ("whole", "killed"):
@@ -318,7 +321,7 @@ def test_the_largest_part_alone_where_wanted():
     """A stray patch must go when the user says so, and stay, and be counted, when not."""
     array = np.full((16, 16, 16), 0.1, "float32")
     array[2:8, 2:8, 2:8] = array[11:14, 11:14, 11:14] = 1.0
-    volume, contract = Volume(array, np.diag([2.0, 2.0, 2.0, 1.0])), KidneyContract(16, 2.0, "source", False)
+    volume, contract = Volume(array, np.diag([2.0, 2.0, 2.0, 1.0])), kidney_contract(spacing_mm=2.0)
     both, one = (segment(_Bright(), contract, volume, largest) for largest in (False, True))
     assert (both.components, one.components) == (2, 1)
     assert both.mask.sum() == 6**3 + 3**3

@@ -6,12 +6,14 @@ import unicodedata
 import numpy as np
 import pytest
 
-from app.data.cohort import read_cohort
-from app.data.cohort_config import CohortConfig
 from app.data.inputs import find_volumes
-from app.data.volumes import Volume, read_volume, write_volume
+from app.data.read import read_volume
+from app.data.volume import Volume
+from app.data.write import write_volume
 from app.errors import UserError
 from app.files import as_stored, write_json
+from app.systems.registration.cohort import read_cohort
+from app.systems.registration.config import CohortConfig
 
 NAMES = ["Müller Zoë", "scan (1) [copy]", "naïve & café's", "患者", "100%", "-b=1"]
 

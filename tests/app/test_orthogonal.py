@@ -6,7 +6,9 @@ import pytest
 
 from app.data.geometry import corner_distance
 from app.data.orthogonal import on_orthogonal_grid, orthogonal_affine
-from app.data.volumes import Volume, read_labels, read_volume, write_volume
+from app.data.read import read_labels, read_volume
+from app.data.volume import Volume
+from app.data.write import write_volume
 from app.errors import UserError
 
 SHAPE = (14, 16, 12)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from app.data.cohort_config import SplitConfig
+from app.data.split import SplitConfig
 from tests.commands import SMALL_REGISTRATION
 from tests.conftest import ROOT
 

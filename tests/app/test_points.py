@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from app.data.points import check_points, read_points
-from app.data.volumes import Volume
+from app.data.volume import Volume
 from app.errors import UserError
+from app.systems.template.points import check_points, read_points
 
 
 def test_points_that_cannot_be_are_told(tmp_path):

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from app.data.volumes import Volume, read_volume, write_volume
+from app.data.read import read_volume
+from app.data.volume import Volume
 from app.data.warps import write_displacement
+from app.data.write import write_volume
 from tests.app.image_files import ARRAY
 
 FORMATS = (".nii.gz", ".mgz", ".nrrd", ".mha")

@@ -4,7 +4,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from app.data.surfaces import surface, write_gifti, write_stl
+from app.systems.template.surfaces import surface, write_gifti, write_stl
 from segmentation.signed_distance import signed_distance
 from tests.segmentation.shapes import ellipsoid
 

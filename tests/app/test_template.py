@@ -15,22 +15,24 @@ from scipy.ndimage import map_coordinates, zoom
 
 from app.config import load_config
 from app.data.cube import CubeGrid
-from app.data.mask_cohort import read_cases
-from app.data.template_file import read_template, template_affine, write_template
-from app.data.volumes import Volume, read_volume, write_volume
+from app.data.read import read_volume
+from app.data.volume import Volume
+from app.data.write import write_volume
 from app.errors import UserError
-from app.tasks.template_config import TemplateConfig
-from app.tasks.template_model import Segmenter, in_template
-from app.tasks.template_predict import to_template
-from app.tasks.template_shape import faults
-from app.training.run_folder import RunFolder
-from app.training.template_contract import TemplateContract
-from app.training.train import load_trained
+from app.systems.masks.cohort import read_cases
+from app.systems.opened import open_run
+from app.systems.template.config import TemplateConfig
+from app.systems.template.file import read_template, template_affine, write_template
+from app.systems.template.segment import Segmenter, in_template
+from app.systems.template.shape import faults
+from app.systems.template.write import to_template
 from segmentation.signed_distance import signed_distance
 from segmentation.template import Template, labelled
 from segmentation.topology import Topology
+from tests.contracts import template_contract
 from tests.segmentation.shapes import ellipsoid
 
+PLAIN = SimpleNamespace(refinement_steps=0, largest_component=False, surface="none")
 SMALL = {
     "data": {"size": 16, "spacing_mm": 14.0, "split": {"train": 0.5, "validate": 0.25, "test": 0.25}},
     "template": {"subjects": 4},
@@ -126,7 +128,7 @@ def test_evaluate_and_export(trained, config, main, tmp_path):
 
 def test_a_killed_training_ends_the_same(config, main, kill_at):
     """Weights after a kill must be those of an uninterrupted run."""
-    from app.training.train import load_checkpoint
+    from app.training.checkpoint import load_checkpoint
 
     weights = []
     for name in ("whole", "killed"):
@@ -314,13 +316,12 @@ def test_a_learned_template_that_fell_apart_is_told_again(trained, config, main,
 
 def test_where_no_share_is_right_the_most_that_does_not_fold_is_taken(trained, config, cohort):
     """In slices too thick for a shape the local field was thrown away, for a topology that is wrong all the same."""
-    folder = RunFolder(config.folder / "trained")
-    model, contract = load_trained(folder, TemplateContract, "template")
+    segment = open_run(config.folder / "trained").predictor(PLAIN)
     volume = read_volume(read_cases(cohort)[0].image)
-    whole = Segmenter(model, contract)(volume)
+    whole = segment(volume)
     assert whole.right
-    never = dataclasses.replace(contract, topologies=(Topology(7, 0, 0),))
-    found = Segmenter(model, never)(volume)
+    never = dataclasses.replace(segment.contract, topologies=(Topology(7, 0, 0),))
+    found = Segmenter(segment.model, never, PLAIN)(volume)
     assert not found.right
     assert found.local_share == 1
     assert np.array_equal(found.mask, whole.mask)
@@ -332,7 +333,7 @@ def test_a_whole_ct_fits_in_memory():
     volume = Volume(np.zeros(shape, "float32"), np.diag([1.0, 1.0, 1.5, 1.0]))
     grid = CubeGrid(16, np.diag([8.0, 8.0, 8.0, 1.0]))
     field = np.random.default_rng(0).normal(size=(16, 16, 16, 3)).astype("float32")
-    contract = TemplateContract(16, 8.0, (1,), "local", True, (Topology(1, 0, 0),), False)
+    contract = template_contract("local", spacing_mm=8.0)
     tracemalloc.start()
     reached = in_template(field, grid, volume)
     vectors = to_template(SimpleNamespace(reached=reached), volume, contract)
@@ -365,10 +366,11 @@ def test_a_unets_surface_is_that_of_its_mask():
             balls = ellipsoid(16, (4,) * 3, centre=(3, 0, 0)) | ellipsoid(16, (2,) * 3, centre=(-5, 0, 0))
             return np.where(balls, 5.0, -5.0)[None, ..., None].astype("float32")
 
-    contract = TemplateContract(16, 4.0, (1,), "none", True, (Topology(1, 0, 0),), False)
+    contract = template_contract()
     volume = Volume(np.random.default_rng(0).random((16,) * 3), np.diag([4.0, 4.0, 4.0, 1.0]))
     for largest in (False, True):
-        found = Segmenter(TwoBalls(), contract, largest_component=largest)(volume)
+        settings = SimpleNamespace(**{**vars(PLAIN), "largest_component": largest})
+        found = Segmenter(TwoBalls(), contract, settings)(volume)
         assert np.array_equal(found.distances[..., 0] > 0, found.mask == 1)
         assert found.topologies[0].components == 2 - largest
 

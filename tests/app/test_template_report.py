@@ -1,16 +1,18 @@
 """Report of the task `template`: its figures, and what it says of masks that break a guarantee."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from app.data.mask_cohort import Case
-from app.data.volumes import Volume, write_volume
+from app.data.volume import Volume
+from app.data.write import write_volume
 from app.errors import UserError
-from app.reporting.template_report import broken_guarantees, measure, pose_figures
-from app.training.template_contract import TemplateContract
+from app.systems.masks.cohort import Case
+from app.systems.template.report import broken_guarantees, measure, pose_figures
 from segmentation.topology import Topology
+from tests.contracts import template_contract
 
 
 def test_a_damaged_volume_is_named(tmp_path):
@@ -18,15 +20,15 @@ def test_a_damaged_volume_is_named(tmp_path):
     write_volume(tmp_path / "bad.nii.gz", Volume(np.full((8, 8, 8), np.nan, "float32"), np.eye(4)))
     write_volume(tmp_path / "mask.nii.gz", Volume(np.ones((8, 8, 8), "uint8"), np.eye(4)))
     case = Case("a", tmp_path / "bad.nii.gz", tmp_path / "mask.nii.gz", "source")
-    contract = TemplateContract(16, 4.0, (1,), "none", True, (Topology(1, 0, 0),), False)
+    segment = SimpleNamespace(contract=template_contract(), config=SimpleNamespace(structures=None))
     with pytest.raises(UserError, match="bad.nii.gz: 512 voxels are NaN"):
-        measure(None, [case], contract)
+        measure(segment, [case])
 
 
 def test_all_together_count_where_they_are_one_whole():
     """A crack between neighbours tears what is whole; gaps that are there open and close with the size of voxels."""
     whole, torn = Topology(1, 0, 0), Topology(1, 1, 0)
-    touching = TemplateContract(16, 4.0, (1, 2), "local", True, (whole, whole, whole), False)
+    touching = template_contract("local", labels=(1, 2))
     assert touching.has_topology((whole, whole, whole))
     assert not touching.has_topology((whole, whole, torn))
     apart = dataclasses.replace(touching, topologies=(whole, whole, torn))
@@ -43,7 +45,7 @@ def test_what_is_broken_is_told():
         {"subject": "a", "template_topology": True, "folding_voxels": 0},
         {"subject": "b", "template_topology": False, "folding_voxels": 3},
     ]
-    contract = TemplateContract(16, 4.0, (1,), "global_local", True, (Topology(1, 0, 0),), False)
+    contract = template_contract("global_local")
     broken = broken_guarantees(rows, contract)
     assert len(broken) == 2
     assert "1 of 2 masks have another topology than the template: b" in broken[0]

@@ -8,18 +8,21 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from app.data.checks import check_cohort, check_image
-from app.data.cohort import Subject
-from app.data.cohort_config import CohortConfig
 from app.data.inputs import find_volumes
-from app.data.mask_cohort import read_cases
-from app.data.points import read_points
-from app.data.region_cohort import read_examinations
-from app.data.volumes import Volume, not_finite, read_labels, read_volume, write_volume
+from app.data.read import read_labels, read_volume
+from app.data.sound import not_finite
+from app.data.volume import Volume
+from app.data.write import write_volume
 from app.errors import UserError
 from app.notes import forget
-from app.tasks.fov_config import FovDataConfig
-from app.tasks.kidney_config import CubeDataConfig
+from app.systems.fov.cohort import read_examinations
+from app.systems.fov.config import FovDataConfig
+from app.systems.masks.cohort import read_cases
+from app.systems.masks.config import CubeDataConfig
+from app.systems.registration.checks import check_cohort, check_image
+from app.systems.registration.cohort import Subject
+from app.systems.registration.config import CohortConfig
+from app.systems.template.points import read_points
 from tests.app.image_files import AFFINE, ARRAY, meta, mgh, nifti, npz, nrrd, packed
 
 TYPES = ("uint8", "int8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")

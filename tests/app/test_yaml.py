@@ -7,13 +7,14 @@ import pytest
 
 from app.cli import _say
 from app.config import load_config
-from app.data.cohort import csv_rows
+from app.data.tables import csv_rows
 from app.errors import UserError, shortened
 from app.files import user_text
-from app.tasks.fov_config import FovConfig
-from app.tasks.hypermorph_config import HyperMorphConfig
-from app.tasks.network_cost import cube_cost, fov_cost, hypermorph_cost
-from app.tasks.template_config import TemplateConfig
+from app.systems import find_system
+from app.systems.fov.config import FovConfig
+from app.systems.registration.config import HyperMorphConfig
+from app.systems.registration.cost import hypermorph_cost
+from app.systems.template.config import TemplateConfig
 from app.yaml_text import read_yaml
 
 
@@ -144,8 +145,8 @@ def test_counted_costs_are_those_of_the_networks(tmp_path):
     from app.quiet import import_keras
 
     import_keras()
-    from app.tasks.fov_trials import network
-    from app.tasks.hypermorph import build_model, hyper_parameters
+    from app.systems.fov.network import classifier_of
+    from app.systems.registration.network import network_of
     from app.tuning.model_size import model_size
     from nets.segmentation_unet import SegmentationUNet
 
@@ -154,17 +155,17 @@ def test_counted_costs_are_those_of_the_networks(tmp_path):
         "size: 32, context: 1, phantom: {}}\nnetwork: {head: pool, separable: true}",
     ):
         fov = config(FovConfig, tmp_path, "data: {" + text)
-        weights, values = model_size(lambda: network(fov))  # noqa: B023
-        cost = fov_cost(fov)
+        weights, values = model_size(lambda: classifier_of(fov))  # noqa: B023
+        cost = find_system("fov").cost(fov)
         assert 0.95 * weights <= cost.weights <= weights
         assert 0.5 * values <= cost.kept <= values
     for text in ("{}", "{generator: full}", "{generator: low_rank}", "{features: images, velocity_resolution: 1}"):
         morph = config(HyperMorphConfig, tmp_path, f"data: {{phantom: {{}}}}\nnetwork: {text}")
-        weights, _ = model_size(lambda: build_model(morph, hyper_parameters(morph), 0))  # noqa: B023
+        weights, _ = model_size(lambda: network_of(morph, 0))  # noqa: B023
         assert 0.9 * weights <= hypermorph_cost(morph, (16, 16, 16)).weights <= 1.02 * weights
     kidney = config(TemplateConfig, tmp_path, "data: {size: 16, phantom: {}}\nnetwork: {filters: [4, 8, 16]}")
     weights, _ = model_size(lambda: SegmentationUNet(filters=(4, 8, 16)))
-    assert 0.98 * weights <= cube_cost(kidney, 0).weights <= weights
+    assert 0.98 * weights <= find_system("template").cost(kidney).weights <= weights
 
 
 TOO_LARGE = {
@@ -182,8 +183,8 @@ BASES = {"kidney": "source", "template": "kidney"}
 @pytest.mark.parametrize("task", TOO_LARGE)
 def test_more_than_the_machine_has(main, tmp_path, monkeypatch, task, dry):
     """Built all the same, it would take the machine with it: before anything is simulated, built or written."""
-    monkeypatch.setattr("app.tasks.network_cost.machine_bytes", lambda: 8 * 2**30)
-    monkeypatch.setattr("app.tasks.network_cost._graphics_bytes", lambda: 0)
+    monkeypatch.setattr("app.training.cost.machine_bytes", lambda: 8 * 2**30)
+    monkeypatch.setattr("app.training.cost._graphics_bytes", lambda: 0)
     for sets in TOO_LARGE[task]:
         words = [word for one in (*EXTRA.get(task, ()), *sets) for word in ("--set", one)]
         words += ["--set", f"output={tmp_path / 'out'}"] + ["--dry-run"] * dry

@@ -142,7 +142,7 @@ def test_diffeomorphisms_neither_fold_nor_tear(rng):
         velocity = smooth(zoom(rng.normal(0, 8, (1, 5, 5, 5, 3)), (1, 3.2, 3.2, 3.2, 1), order=1).astype("float32"))
         moved, total, _ = deform(ball, None, velocity)
         assert numpy(jacobian_determinant(total)).min() > 0
-        # Between voxels, too, once it is held back as in `app.tasks.template_model`.
+        # Between voxels, too, once it is held back as in `app.systems.template.network`.
         assert folding_voxels(numpy(deform(ball, None, 0.5 * velocity)[1])[0]) == 0
         assert topology(numpy(moved)[0, ..., 0] > 0) == Topology(1, 0, 0)
         plain = deform(ball, None, velocity, diffeomorphic=False)[1]

@@ -11,7 +11,8 @@ from nets.segmentation_unet import SegmentationUNet, convolution_names
 from transfer.adapted_unet import Identity, adapted
 from transfer.geometric_transform import GeometricTransform, UndoTransform
 from transfer.population_gate import describing_network, fit_gate
-from transfer.strategies import STRATEGIES, adapt_statistics, added_parameters, start
+from transfer.strategies import adapt_statistics, added_parameters, start
+from transfer.strategy import STRATEGIES
 
 numpy = keras.ops.convert_to_numpy
 

@@ -234,7 +234,7 @@ def test_kernel_and_marginalisation_are_keys(config, kernel):
     """What the thesis compares must be reachable from a config."""
     from app.config import load_config
     from app.tasks.tune import make_oracle
-    from app.tasks.tune_config import TuneConfig
+    from app.tuning.config import TuneConfig
 
     search = load_config(TuneConfig, config(method="bayesian", kernel=kernel, marginalise=3))
     surrogate = make_oracle(search, search.base()).surrogate

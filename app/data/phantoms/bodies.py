@@ -6,7 +6,8 @@ from scipy.ndimage import gaussian_filter
 
 from app.data.phantoms.body_anatomy import TISSUE, Body
 from app.data.phantoms.folder import cohort_folder
-from app.data.volumes import Volume, write_volume
+from app.data.volume import Volume
+from app.data.write import write_volume
 from app.files import write_csv
 from app.progress import progress
 

@@ -5,7 +5,8 @@ import numpy as np
 from app.data.phantoms.folder import cohort_folder
 from app.data.phantoms.kidney_anatomy import TISSUES, Kidney, draw_shape
 from app.data.phantoms.ultrasound import Probe, echoes
-from app.data.volumes import Volume, write_volume
+from app.data.volume import Volume
+from app.data.write import write_volume
 from app.files import write_csv
 from app.progress import progress
 

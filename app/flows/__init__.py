@@ -1,0 +1,1 @@
+"""What is done with every system, each flow written once."""

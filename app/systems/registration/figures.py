@@ -1,0 +1,162 @@
+"""Figures of registration: curves over a hyper-parameter, structures, training, slices."""
+
+import numpy as np
+
+from app.reporting.figures import BLUE, GREY, RED, new_figure
+
+
+def hyper_curve(name, values, dice, folding, best, before=None):
+    """Dice and folding against one hyper-parameter, the best value marked.
+
+    Args:
+        name: Its name.
+        values: Its values.
+        dice: Mean Dice at each, or None without labels.
+        folding: Folding in percent at each.
+        best: The value to mark.
+        before: Mean Dice before registration.
+
+    Returns:
+        Matplotlib figure.
+    """
+    figure, axis = new_figure()
+    if dice is not None:
+        axis.plot(values, dice, "o-", color=BLUE, label="Dice")
+        at = int(np.argmin(np.abs(np.array(values) - best)))
+        axis.plot([values[at]], [dice[at]], "*", color=BLUE, markersize=16, label=f"best: {name} = {best:.3g}")
+        if before is not None:
+            axis.axhline(before, color=GREY, linestyle=":", label="Dice before registration")
+        axis.set_ylabel("mean Dice over structures", color=BLUE)
+    axis.set_xlabel(name)
+    folds = axis.twinx()
+    folds.plot(values, folding, "s--", color=RED, markersize=4, label="folding")
+    folds.set_ylabel("folding voxels (%)", color=RED)
+    folds.set_ylim(0, max(0.01, 1.1 * max(folding)))
+    lines = [line for one in (axis, folds) for line in one.get_lines()]
+    axis.legend(lines, [line.get_label() for line in lines], fontsize=8, loc="best")
+    return figure
+
+
+def hyper_map(names, points, dice, best):
+    """Mean Dice over two hyper-parameters.
+
+    Args:
+        names: Their two names.
+        points: Array `(n, 2)` of values on a full grid.
+        dice: Array `(n,)`.
+        best: The pair of values to mark.
+
+    Returns:
+        Matplotlib figure.
+    """
+    figure, axis = new_figure()
+    points, dice = np.asarray(points), np.asarray(dice)
+    shape = len(np.unique(points[:, 0])), len(np.unique(points[:, 1]))
+    order = np.lexsort((points[:, 1], points[:, 0]))
+    x, y = (points[order, column].reshape(shape) for column in (0, 1))
+    drawn = axis.contourf(x, y, dice[order].reshape(shape), levels=15, cmap="viridis")
+    figure.colorbar(drawn, ax=axis, label="mean Dice over structures")
+    axis.plot([best[0]], [best[1]], "*", color="white", markersize=16)
+    axis.set_xlabel(names[0])
+    axis.set_ylabel(names[1])
+    return figure
+
+
+def structures(names, dice, before):
+    """Dice of each structure over pairs, before and after.
+
+    Args:
+        names: Names of the structures.
+        dice: Array `(pairs, structures)`.
+        before: Array of the same shape.
+
+    Returns:
+        Matplotlib figure.
+    """
+    figure, axis = new_figure(7.2, 1.2 + 0.24 * len(names))
+    order = np.argsort(np.nanmean(dice, axis=0))
+    place = np.arange(len(names))
+    for values, colour, label in ((before, GREY, "before"), (dice, BLUE, "after")):
+        mean, spread = np.nanmean(values, axis=0)[order], np.nanstd(values, axis=0)[order]
+        axis.errorbar(mean, place, xerr=spread, fmt="o", color=colour, label=label, markersize=4, linewidth=0.8)
+    axis.set_yticks(place, [names[index] for index in order], fontsize=8)
+    axis.set_xlabel("Dice (mean and deviation over pairs)")
+    axis.grid(axis="x", alpha=0.3)
+    axis.legend(fontsize=8)
+    return figure
+
+
+def training_curves(history):
+    """Loss, its parts and the validation Dice against the epoch.
+
+    Args:
+        history: List of dicts with `epoch`.
+
+    Returns:
+        Matplotlib figure.
+    """
+    names = [
+        name
+        for name in ("loss", "similarity", "smoothness", "overlap", "validation_dice")
+        if any(row.get(name) is not None for row in history)
+    ]
+    figure, axes = new_figure(3.0 * len(names), 2.6, ncols=len(names), squeeze=False)
+    for axis, name in zip(axes[0], names, strict=True):
+        points = [(row["epoch"], row[name]) for row in history if row.get(name) is not None]
+        axis.plot(*zip(*points, strict=True), ".-", color=BLUE, markersize=4)
+        axis.set_title(name.replace("_", " "), fontsize=9)
+        axis.set_xlabel("epoch", fontsize=8)
+        axis.tick_params(labelsize=7)
+    return figure
+
+
+def registration_slices(moving, fixed, moved, displacement, determinant, spacing_mm):
+    """Middle slices of one registration: moving, fixed, moved, difference, grid, Jacobian.
+
+    Args:
+        moving, fixed, moved: Arrays `(i, j[, k])` in [0, 1].
+        displacement: Array `(i, j[, k], rank)`, in voxels.
+        determinant: Its Jacobian determinant, `(i, j[, k])`.
+        spacing_mm: Voxel size an axis.
+
+    Returns:
+        Matplotlib figure, one row in 2D, one a plane in 3D.
+    """
+    rank = moving.ndim
+    cuts = [None] if rank == 2 else [2, 1, 0]
+    titles = ("moving", "fixed", "moved", "fixed - moved", "deformed grid", "Jacobian determinant")
+    height = 2.4 * len(cuts) + 0.3
+    columns = {"width_ratios": [*[1.0] * len(titles), 0.05], "wspace": 0.06, "hspace": 0.12}
+    edges = {"left": 0.01, "right": 0.97, "bottom": 0.1 / height, "top": 1 - 0.3 / height}
+    figure, axes = new_figure(
+        12.6, height, None, nrows=len(cuts), ncols=len(titles) + 1, squeeze=False, gridspec_kw=columns | edges
+    )
+    for row, cut in zip(axes, cuts, strict=True):
+        plane = [axis for axis in range(rank) if axis != cut]
+        middle = (
+            tuple(slice(None) if a in plane else fixed.shape[a] // 2 for a in range(rank)) if cut is not None else ...
+        )
+        aspect = spacing_mm[plane[1]] / spacing_mm[plane[0]]
+        pictures = [moving[middle], fixed[middle], moved[middle], (fixed - moved)[middle]]
+        for axis, picture, title in zip(row, pictures, titles, strict=False):
+            limits = {"cmap": "RdBu", "vmin": -1, "vmax": 1} if title == "fixed - moved" else {"cmap": "gray"}
+            axis.imshow(picture.T, origin="lower", aspect=aspect, **limits)
+        _draw_grid(row[4], displacement[middle][..., plane], aspect)
+        shown = row[5].imshow(determinant[middle].T, origin="lower", cmap="PuOr_r", vmin=0.0, vmax=2.0, aspect=aspect)
+        figure.colorbar(shown, cax=row[6], ticks=[0.0, 0.5, 1.0, 1.5, 2.0]).ax.tick_params(labelsize=8)
+        if np.any(determinant[middle] <= 0):
+            row[5].contour((determinant[middle] <= 0).T, levels=[0.5], colors="red", linewidths=0.8)
+        for axis, title in zip(row, titles, strict=False):
+            axis.set_title(title, fontsize=9)
+            axis.set_xticks([])
+            axis.set_yticks([])
+    return figure
+
+
+def _draw_grid(axis, displacement, aspect):
+    step = max(2, min(displacement.shape[:2]) // 20)
+    i, j = np.meshgrid(*(np.arange(size) for size in displacement.shape[:2]), indexing="ij")
+    x, y = i + displacement[..., 0], j + displacement[..., 1]
+    axis.plot(x[::step].T, y[::step].T, color=BLUE, linewidth=0.5)
+    axis.plot(x[:, ::step], y[:, ::step], color=BLUE, linewidth=0.5)
+    axis.set_aspect(aspect)
