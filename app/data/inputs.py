@@ -33,22 +33,19 @@ class Input:
         return on_orthogonal_grid(self.series.volume(), self.path) if self.series else read_volume(self.path, self.nan)
 
 
-def find_volumes(inputs, task, nan="refuse"):
+def find_volumes(inputs, nan="refuse"):
     """Volumes among files, folders and DICOM series.
 
     Args:
         inputs: Paths.
-        task: Name of the task that predicts, for the message.
         nan: As for `read_volume`.
 
     Returns:
         List of `Input`, their names all different, and list of problems.
 
     Raises:
-        UserError: If nothing is given or nothing found.
+        UserError: If there is none.
     """
-    if not inputs:
-        raise UserError(f"{task} predict: --input is missing; give files, folders or DICOM series")
     found, problems = [], []
     for given, part in map(named_part, inputs):
         given = given.parent if given.name.upper() == "DICOMDIR" else given

@@ -23,7 +23,7 @@ def predict(run, config, inputs, to, dry_run=False, **options):
         UserError: If nothing is there to predict, results would lie among the images, or some volumes could not be
             predicted.
     """
-    volumes, problems = find_volumes(inputs, run.system.name, config.data.nan)
+    volumes, problems = find_volumes(inputs, config.data.nan)
     _check_apart(inputs, to)
     run.system.check_inputs(volumes, **options)
     import_keras()

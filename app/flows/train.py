@@ -42,8 +42,8 @@ def _fit_and_report(system, config, cohort, folder):
     from app.training.checkpoint import save_model
     from app.training.fit import fit
 
-    keras.utils.set_random_seed(config.seed)
     steps = system.part("steps")(config, cohort, folder)
+    keras.utils.set_random_seed(config.seed)
     if steps.trains:
         model, history = fit(steps, config, folder)
     else:

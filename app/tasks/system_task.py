@@ -32,6 +32,8 @@ def run(config, dry_run=False, action="train", inputs=(), to=None, **options):
     given = {key: value for key, value in options.items() if value is not None}
     if given and action != "predict":
         raise UserError(f"--{next(iter(given))}: for '{system.name} predict' only, not for '{action}'")
+    if action == "predict" and not inputs:
+        raise UserError(f"{system.name} predict: --input is missing; give files, folders or DICOM series")
     if action in system.about.trainings:
         return train(system, config, action, dry_run)
     folder = RunFolder(config.output)

@@ -144,7 +144,7 @@ def test_no_two_inputs_have_one_name(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / f"{name}.nii.gz").touch()
     files = [tmp_path / f"{name}.nii.gz" for name in ("a-001", "a", "other/a", "a-002")]
-    names = [one.name for one in find_volumes(files, "template")[0]]
+    names = [one.name for one in find_volumes(files)[0]]
     assert len(set(names)) == 4, names
 
 

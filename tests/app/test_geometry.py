@@ -231,6 +231,6 @@ def test_what_an_operating_system_leaves_is_passed_over(tmp_path, array):
     write_volume(hidden / "old.nii.gz", Volume(array, np.eye(4)))
     for name in ("._scan.nii.gz", ".DS_Store", "Thumbs.db", ".hidden.nii.gz"):
         (tmp_path / name).write_bytes(b"Mac OS X")
-    volumes, problems = find_volumes([tmp_path], "kidney")
+    volumes, problems = find_volumes([tmp_path])
     assert [volume.name for volume in volumes] == ["scan"]
     assert problems == []

@@ -200,7 +200,7 @@ def test_a_killed_transfer_ends_the_same(source, config, main, kill_at):
             kill_at("epoch 2/2", "kidney", "transfer", "--config", path)
         done = main("kidney", "transfer", "--config", path)
         assert done.returncode == 0, done.stderr
-        taken_up = "going on after epoch 1" in done.stdout or "training is complete" in done.stdout
+        taken_up = "resuming after epoch 1" in done.stdout or "training is complete" in done.stdout
         assert taken_up == (name == "killed")
         weights.append(load_checkpoint(config.folder / name / "model.keras").get_weights())
     for one, other in zip(*weights, strict=True):

@@ -32,7 +32,7 @@ def test_a_name_is_the_same_however_its_accents_are_stored(tmp_path, name, store
     for asked in ("NFC", "NFD"):
         path = tmp_path / unicodedata.normalize(asked, f"Größe {name}") / unicodedata.normalize(asked, f"{name}.nii.gz")
         assert read_volume(path).array.shape == (3, 4, 5)
-        (one,), problems = find_volumes([path.parent], "fov")
+        (one,), problems = find_volumes([path.parent])
         assert not problems
         assert unicodedata.normalize("NFC", one.name) == unicodedata.normalize("NFC", name)
         cohort = tmp_path / "cohort.csv"
@@ -66,13 +66,13 @@ def test_results_of_long_names_can_be_written(tmp_path, name, capsys):
     given, to = tmp_path / "in", tmp_path / "out"
     given.mkdir()
     write(given / f"{name}.nii.gz"[-255:])
-    (one,), problems = find_volumes([given], "kidney")
+    (one,), problems = find_volumes([given])
     assert not problems
     assert f"they begin with {one.name}" in capsys.readouterr().out
     for ending in ("_mask.nii.gz", "_jacobian_determinant.nii.gz"):
         write(to / f"{one.name}{ending}")
     write_json(to / f"{one.name}.json", {})
-    same = find_volumes([given], "kidney")[0][0].name
+    same = find_volumes([given])[0][0].name
     assert same == one.name
 
 
@@ -87,7 +87,7 @@ def test_links_are_followed_once(tmp_path):
     (given / "loop").symlink_to(given)
     (elsewhere / "back").symlink_to(given)
     (given / "file.nii.gz").symlink_to(elsewhere / "far.nii.gz")
-    found, problems = find_volumes([given], "fov")
+    found, problems = find_volumes([given])
     assert sorted(one.name for one in found) == ["far", "file", "near"]
     assert not problems
 
@@ -96,7 +96,7 @@ def test_a_link_to_nothing_is_said(tmp_path):
     """A dataset whose content was not fetched would lose half of its scans without a word."""
     write(tmp_path / "there.nii.gz")
     os.symlink("/nowhere/.git/annex/objects/x", tmp_path / "away.nii.gz")
-    found, problems = find_volumes([tmp_path], "fov")
+    found, problems = find_volumes([tmp_path])
     assert [one.name for one in found] == ["there"]
     assert len(problems) == 1
     assert "away.nii.gz: a link to a file that is not there; fetch it" in problems[0]

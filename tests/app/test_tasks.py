@@ -108,7 +108,7 @@ def test_killed_training_ends_the_same(main, kill_at, small_config, trained, tmp
         kill_at(moment, "hypermorph", "--config", small_config, "--set", f"output={output}")
     done = main("hypermorph", "--config", small_config, "--set", f"output={output}")
     assert done.returncode == 0, done.stderr
-    assert "going on after epoch" in done.stdout
+    assert "resuming after epoch" in done.stdout
     for ours, theirs in zip(weights(output), weights(trained), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
     histories = []

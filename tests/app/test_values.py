@@ -202,7 +202,7 @@ def test_every_config_that_reads_images_can_say_so(tmp_path):
     path = put(tmp_path, "a.nii", nifti(with_nan()))
     assert check_image(path, 3)[1]
     assert not check_image(path, 3, "zero")[1]
-    (one,), _ = find_volumes([path], "kidney", "zero")
+    (one,), _ = find_volumes([path])
     assert np.isfinite(one.volume().array).all()
     (tmp_path / "c.csv").write_text("subject,image,mask\na,a.nii,a.nii\n")
     (tmp_path / "r.csv").write_text("subject,image,regions\na,a.nii,chest\n")
@@ -246,7 +246,7 @@ def test_content_counts_and_not_the_name(tmp_path, capsys, name, content, note):
     np.testing.assert_allclose(volume.affine, AFFINE, atol=1e-5)
     assert note in printed
     assert bool(printed) == bool(note)
-    (one,), problems = find_volumes([path], "kidney")
+    (one,), problems = find_volumes([path])
     assert not problems
     assert one.name == name.split(".")[0]
 
