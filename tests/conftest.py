@@ -142,3 +142,12 @@ def trained(main, small_config, tmp_path_factory):
     done = main("hypermorph", "--config", small_config, "--set", f"output={output}")
     assert done.returncode == 0, done.stderr
     return output
+
+
+@pytest.fixture(scope="session")
+def cohort(tmp_path_factory):
+    """Eight simulated adults and eight children with kidneys on disk: their CSV."""
+    from app.data.phantoms.config import KidneysConfig
+    from app.data.phantoms.kidneys import write_kidneys
+
+    return write_kidneys(tmp_path_factory.mktemp("kidneys"), KidneysConfig(adults=8, children=8, detail_mm=7.0))

@@ -1,7 +1,10 @@
 """Model files of strangers: what a `.keras` archive holds is looked at before Keras builds anything of it."""
 
+import importlib
 import io
+import re
 import zipfile
+from pathlib import Path
 
 from app.data.hdf5 import datasets, read_finite
 from app.errors import UserError
@@ -10,6 +13,7 @@ from app.strangers import MOST_JSON, check_sizes, check_widths, parse_json, regu
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 EPOCH = "epoch.json"  # of a checkpoint, see `app.training.checkpoint`
+ROOT = Path(__file__).resolve().parents[2]
 OURS = ("nets.", "transfer.", "segmentation.")
 OF_KERAS = {
     "keras.optimizers": {"Adam", "SGD"},
@@ -21,7 +25,7 @@ OF_KERAS = {
 
 
 def check_archive(path):
-    """See that a model file holds a network of this project, and only that; its classes have been registered.
+    """See that a model file holds a network of this project, and only that; the files of its classes are imported.
 
     Nothing of it is executed, built or unpacked to the disk.
 
@@ -89,6 +93,12 @@ def _known(value):
     if module.startswith(OURS):
         import keras
 
+        if (
+            not re.fullmatch(r"[a-z_]+(\.[a-z_0-9]+)+", module)
+            or not (ROOT / module.replace(".", "/")).with_suffix(".py").is_file()
+        ):
+            return False
+        importlib.import_module(module)  # a file of this project: it registers its classes
         return registered == f"kerasmorph>{name}" and keras.saving.get_registered_object(registered) is not None
     return name in OF_KERAS.get(module, ()) and registered in (None, name)
 

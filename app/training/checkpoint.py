@@ -63,12 +63,6 @@ def load_checkpoint(path, precision=None):
     Raises:
         UserError: If the file is missing or damaged.
     """
-    import nets.classification.slice_classifier
-    import nets.legacy
-    import nets.registration.hypermorph  # noqa: F401 - they register their classes
-    import segmentation.pose_loss  # noqa: F401
-    import segmentation.template_network  # noqa: F401
-    import transfer.adapted_unet  # noqa: F401
     from nets.precision import in_precision
 
     check_archive(path)
