@@ -51,7 +51,9 @@ def user_path(path):
     if any(unicodedata.category(letter) == "Cc" or letter in _BIDI for letter in text):
         raise ValueError("a path with control characters (NUL, a line's end, an escape); rename the file")
     path = absolute(path)
-    if len(os.fsencode(path)) >= LONGEST_PATH or any(len(os.fsencode(one)) > LONGEST_NAME for one in Path(path).parts):
+    if len(os.fsencode(path)) >= LONGEST_PATH or any(
+        len(os.fsencode(part)) > LONGEST_NAME for part in Path(path).parts
+    ):
         raise ValueError(f"a path longer than systems take ({len(text):,} letters); shorten it")
     return path
 

@@ -28,7 +28,7 @@ class UserError(Exception):
     """
 
     def __init__(self, problems):
-        self.problems = [printable(one) for one in ([problems] if isinstance(problems, str) else problems)]
+        self.problems = [printable(problem) for problem in ([problems] if isinstance(problems, str) else problems)]
         super().__init__("\n".join(self.problems))
 
     def told_of(self, *paths):
@@ -41,7 +41,9 @@ class UserError(Exception):
             List of lines.
         """
         names = [str(path) for path in paths]
-        return [one if any(name in one for name in names) else f"{names[0]}: {one}" for one in self.problems]
+        return [
+            problem if any(name in problem for name in names) else f"{names[0]}: {problem}" for problem in self.problems
+        ]
 
 
 def printable(text):
@@ -53,7 +55,7 @@ def printable(text):
     Returns:
         String.
     """
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def shortened(line, most):

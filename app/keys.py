@@ -119,7 +119,7 @@ def _words(annotation):
     plain = _without_none(annotation)
     origin, parts = typing.get_origin(plain), typing.get_args(plain)
     if origin is typing.Annotated:
-        constraints = [one for part in parts[1:] for one in getattr(part, "metadata", [part])]
+        constraints = [constraint for part in parts[1:] for constraint in getattr(part, "metadata", [part])]
         return _words(parts[0]) + _bounds(constraints)
     if origin is typing.Literal:
         return " | ".join(map(str, parts))
@@ -134,7 +134,7 @@ def _words(annotation):
 
 def _bounds(metadata, length=False):
     """Bounds of a number, or of how many entries there are, in words."""
-    ends = {type(one): one for one in metadata}
+    ends = {type(constraint): constraint for constraint in metadata}
     low, above = ends.get(annotated_types.Ge), ends.get(annotated_types.Gt)
     high, below = ends.get(annotated_types.Le), ends.get(annotated_types.Lt)
     said = []

@@ -114,7 +114,7 @@ def check_widths(values, held, where):
     if isinstance(values.get("architecture"), dict):  # of an official model
         check_widths(values["architecture"], held, where)
     bank = [values.get(key) for key in ("members", "structures", "size", "size", "size")]
-    if all(isinstance(one, int) for one in bank) and 4 * math.prod(bank) > held:
+    if all(isinstance(width, int) for width in bank) and 4 * math.prod(bank) > held:
         raise UserError(
             f"{where}: {bank[0]} templates of {bank[2]} voxels cubed are not in its {held} bytes of weights"
         )
@@ -122,10 +122,10 @@ def check_widths(values, held, where):
         taps = WIDTHS.get(key)
         if taps is None or (key == "units" and values.get("head") == "pool"):
             continue
-        nested = isinstance(value, list) and all(isinstance(one, list) for one in value)
+        nested = isinstance(value, list) and all(isinstance(part, list) for part in value)
         for widths in value if nested else [value]:
             widths = [widths, widths] if isinstance(widths, int) else widths
-            if not isinstance(widths, list) or not all(isinstance(one, int) for one in widths):
+            if not isinstance(widths, list) or not all(isinstance(width, int) for width in widths):
                 continue  # its own reader refuses it
             least = 4 * taps * sum(a * b for a, b in zip(widths, widths[1:], strict=False))
             if least > held:

@@ -80,7 +80,7 @@ def warp_labels(labels, displacement):
 
 def mean_dice(fixed, moved):
     """Mean Dice over the structures that the fixed labels have."""
-    sizes = [np.bincount(one.ravel(), minlength=STRUCTURES + 1)[1 : STRUCTURES + 1] for one in (fixed, moved)]
+    sizes = [np.bincount(item.ravel(), minlength=STRUCTURES + 1)[1 : STRUCTURES + 1] for item in (fixed, moved)]
     both = np.bincount(fixed[fixed == moved].ravel(), minlength=STRUCTURES + 1)[1 : STRUCTURES + 1]
     present = sizes[0] > 0
     return float((2.0 * both[present] / (sizes[0] + sizes[1])[present]).mean())

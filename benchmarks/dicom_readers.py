@@ -176,7 +176,7 @@ def judged(reader, folder, expected, affine):
     if affine is None:
         sizes = np.linalg.norm(place[:3, :3], axis=0)
         flips = [wanted[::a, ::b, ::c] for a in (1, -1) for b in (1, -1) for c in (1, -1)]
-        same = any(array.shape == one.shape and np.allclose(array, one) for one in flips)
+        same = any(array.shape == flip.shape and np.allclose(array, flip) for flip in flips)
         return "right" if same and np.allclose(sizes, [1.5, 2.0, 4.0]) else "wrong: values or millimetres"
     if sorted(array.shape) != sorted(wanted.shape):
         return f"wrong: {' x '.join(map(str, array.shape))} voxels"
@@ -194,8 +194,8 @@ def ours(folder):
     series, refused = read_dicom_folder(folder)
     if refused:
         raise ValueError(refused[0])
-    volumes = [one.volume() for one in series]
-    return [(volume.array, volume.affine) for volume in volumes], any(one.flags for one in series)
+    volumes = [dicom_series.volume() for dicom_series in series]
+    return [(volume.array, volume.affine) for volume in volumes], any(dicom_series.flags for dicom_series in series)
 
 
 def highdicom(folder):

@@ -200,26 +200,26 @@ def _decisions(name):
     stacks = load_examinations(test, contract.size, contract.context, contract.intensity)
     kinds, theirs_wrong, ours_wrong, total, seconds = {}, 0, 0, 0, []
     without_air = {"slices": 0, "ours": 0, "thesis_scheme": 0}
-    for one in stacks:
-        logits = predictor.logits(one.slices)
+    for labelled in stacks:
+        logits = predictor.logits(labelled.slices)
         probabilities = contract.decision.probabilities(logits)
         started = time.perf_counter()
-        decided = contract.decision(logits, one.stack.spacing_mm)
+        decided = contract.decision(logits, labelled.stack.spacing_mm)
         seconds.append(time.perf_counter() - started)
         slices = contract.decision.slices(decided)
-        regions = set(one.classes)
+        regions = set(labelled.classes)
         kind = "spine" if 6 in regions else "whole body" if len(regions - {0}) == 5 else "partial"
-        kinds.setdefault(kind, []).append(volume_row(one, probabilities.argmax(axis=1), decided, slices))
+        kinds.setdefault(kind, []).append(volume_row(labelled, probabilities.argmax(axis=1), decided, slices))
         if kind != "spine":  # the thesis' scheme knows bodies only
             _, segments = thesis_decision(probabilities[:, 1:-1])
             theirs = np.concatenate([np.full(part.stop - part.start, part.label + 1) for part in segments])
-            theirs_wrong += int(np.sum(theirs != one.classes))
-            ours_wrong += int(np.sum(slices != one.classes))
+            theirs_wrong += int(np.sum(theirs != labelled.classes))
+            ours_wrong += int(np.sum(slices != labelled.classes))
             total += len(slices)
-            shown = one.classes > 0  # the thesis' scheme has no class for air
+            shown = labelled.classes > 0  # the thesis' scheme has no class for air
             without_air["slices"] += int(np.sum(shown))
-            without_air["ours"] += int(np.sum((slices != one.classes) & shown))
-            without_air["thesis_scheme"] += int(np.sum((theirs != one.classes) & shown))
+            without_air["ours"] += int(np.sum((slices != labelled.classes) & shown))
+            without_air["thesis_scheme"] += int(np.sum((theirs != labelled.classes) & shown))
     return {
         "by_kind": {kind: summarise_volumes(rows) for kind, rows in kinds.items()},
         "bodies_wrong": ours_wrong / total,
@@ -253,11 +253,11 @@ def _real():
     steps.compile(config, model)
     model.fit(steps.batches(config), epochs=config.training.epochs, shuffle=False, verbose=0)
     rows = {}
-    for one in held_out:
-        found = logits_of(model, one.slices).argmax(axis=1)
+    for labelled in held_out:
+        found = logits_of(model, labelled.slices).argmax(axis=1)
         names = [CLASSES[index] for index in found]
-        rows[f"{one.examination.subject}, {CLASSES[one.classes[0]]}"] = {
-            "true": CLASSES[one.classes[0]],
+        rows[f"{labelled.examination.subject}, {CLASSES[labelled.classes[0]]}"] = {
+            "true": CLASSES[labelled.classes[0]],
             "found": {name: names.count(name) for name in dict.fromkeys(names)},
         }
     right = sum(row["found"].get(row["true"], 0) for row in rows.values())

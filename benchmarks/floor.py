@@ -167,18 +167,18 @@ def summarise(rows):
         for job, sides in gathered.items()
     }
     copies = medians.pop("copy")
-    bandwidth = {side: one["mean"] / one["seconds"] / 1e9 for side, one in copies.items()}
+    bandwidth = {side: copy["mean"] / copy["seconds"] / 1e9 for side, copy in copies.items()}
     for job, sides in medians.items():
-        for side, one in sides.items():
-            one["times_slower_than_ours"] = one["seconds"] / sides[OURS]["seconds"]
-            if one["cpu_seconds"] and sides[OURS]["cpu_seconds"]:
-                one["times_slower_than_ours_cpu"] = one["cpu_seconds"] / sides[OURS]["cpu_seconds"]
+        for side, side_ in sides.items():
+            side_["times_slower_than_ours"] = side_["seconds"] / sides[OURS]["seconds"]
+            if side_["cpu_seconds"] and sides[OURS]["cpu_seconds"]:
+                side_["times_slower_than_ours_cpu"] = side_["cpu_seconds"] / sides[OURS]["cpu_seconds"]
             if job in KERNELS:
                 # Gathers differ by rounding; another number would mean that another thing was computed.
-                same = abs(one["deviation"] - sides[OURS]["deviation"]) < 0.01 * sides[OURS]["deviation"]
-                one["same_answer"] = same
+                same = abs(side_["deviation"] - sides[OURS]["deviation"]) < 0.01 * sides[OURS]["deviation"]
+                side_["same_answer"] = same
                 reach = bandwidth.get(side, bandwidth["copy"])
-                one["share_of_bandwidth"] = bytes_to_move(job) / one["seconds"] / 1e9 / reach
+                side_["share_of_bandwidth"] = bytes_to_move(job) / side_["seconds"] / 1e9 / reach
     jax = medians["warp_1"].get("ours on JAX", {}).get("device")
     return {"jobs": medians, "bandwidth_gb_s": bandwidth, "gpu": jax if jax and jax != "cpu" else None}
 
@@ -230,16 +230,16 @@ def _table(vectors, summary, machine):
         "|---|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for job, sides in summary["jobs"].items():
-        for side, one in sides.items():
+        for side, side_ in sides.items():
             moved = f"{bytes_to_move(job) / 1e6:.0f}" if job in KERNELS else ""
-            share = f"{100 * one['share_of_bandwidth']:.0f} %" if job in KERNELS else ""
-            ratio = "" if side == OURS else f"{one['times_slower_than_ours']:.1f}"
-            label = side if one.get("same_answer", True) else f"{side} *"
-            spent = "" if one["cpu_seconds"] is None else f"{1e3 * one['cpu_seconds']:.0f}"
-            took = f"{1e3 * one['seconds']:.0f}"
-            cpu = one.get("times_slower_than_ours_cpu")
+            share = f"{100 * side_['share_of_bandwidth']:.0f} %" if job in KERNELS else ""
+            ratio = "" if side == OURS else f"{side_['times_slower_than_ours']:.1f}"
+            label = side if side_.get("same_answer", True) else f"{side} *"
+            spent = "" if side_["cpu_seconds"] is None else f"{1e3 * side_['cpu_seconds']:.0f}"
+            took = f"{1e3 * side_['seconds']:.0f}"
+            cpu = side_.get("times_slower_than_ours_cpu")
             cpu_ratio = "" if side == OURS or cpu is None else f"{cpu:.1f}"
-            cells = [JOBS[job], label, took, ratio, spent, cpu_ratio, f"{one['peak_gib']:.2f}", moved, share]
+            cells = [JOBS[job], label, took, ratio, spent, cpu_ratio, f"{side_['peak_gib']:.2f}", moved, share]
             lines.append(f"| {' | '.join(cells)} |")
     lines += [
         "",

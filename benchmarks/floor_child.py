@@ -46,7 +46,7 @@ def copy(job):
     """What the machine can move: a copy by as many threads as there are cores."""
     cores = os.cpu_count()
     source = [np.ones(64 << 20, "float32") for _ in range(cores)]
-    target = [np.empty_like(one) for one in source]
+    target = [np.empty_like(case) for case in source]
     pool = ThreadPoolExecutor(cores)
     return lambda: list(pool.map(np.copyto, target, source)), lambda _: np.array(2.0 * cores * source[0].nbytes)
 

@@ -73,7 +73,7 @@ def train(slices, model, hyper, steps, seed):
     for step in range(steps):
         x = slices.batch(rng)
         if hyper:
-            x["hyper"] = np.stack([one.sample(rng, BATCH) for one in hyper], axis=1)
+            x["hyper"] = np.stack([each.sample(rng, BATCH) for each in hyper], axis=1)
         started = time.perf_counter()
         model.train_on_batch(x)
         seconds += time.perf_counter() - started if step > 1 else 0.0
@@ -251,24 +251,26 @@ def tables(content):
         Dict from the name of a place in the docs to Markdown.
     """
     rows = content["rows"]
-    one, two, generators = summarise_one(rows), summarise_two(rows), summarise_generators(rows)
-    apart = [abs(h["best_lambda"] - b["best_lambda"]) for h, b in zip(one["hypermorph"], one["baselines"], strict=True)]
-    deviations = one["deviation_over_seeds_of_100"]
-    seeds = ", ".join(f"{value:+.2f}" for value in one["difference"])
-    ends = None if None in one["interval"] else np.mean(one["interval"], axis=0)
+    single, two, generators = summarise_one(rows), summarise_two(rows), summarise_generators(rows)
+    apart = [
+        abs(h["best_lambda"] - b["best_lambda"]) for h, b in zip(single["hypermorph"], single["baselines"], strict=True)
+    ]
+    deviations = single["deviation_over_seeds_of_100"]
+    seeds = ", ".join(f"{value:+.2f}" for value in single["difference"])
+    ends = None if None in single["interval"] else np.mean(single["interval"], axis=0)
     experiments = [
         "| | paper | here |",
         "|---|---|---|",
-        f"| lambda: best Dice, HyperMorph less the best of {len(LAMBDAS)} baselines | {PAPER['one']['dice']:+.2f} | "
-        f"{np.mean(one['difference']):+.2f} (seeds {seeds}; {_words(ends)}) |",
-        f"| lambda: difference in the best lambda | {PAPER['one']['lambda']} | {np.mean(apart):.2f} "
+        f"| lambda: best Dice, HyperMorph less the best of {len(LAMBDAS)} baselines | {PAPER['single']['dice']:+.2f} | "
+        f"{np.mean(single['difference']):+.2f} (seeds {seeds}; {_words(ends)}) |",
+        f"| lambda: difference in the best lambda | {PAPER['single']['lambda']} | {np.mean(apart):.2f} "
         f"(seeds {', '.join(f'{value:.2f}' for value in apart)}) |",
-        f"| lambda: largest shortfall at a lambda, mean of the seeds | | {one['largest_shortfall_of_100']:.2f} |",
-        f"| lambda: training saved | {PAPER['one']['times']} times, GPU hours | "
-        f"{one['steps_of_baselines_for_one_of_hypermorph']:.1f} times, steps |",
-        f"| lambda and window, one seed: best Dice, HyperMorph less the best of 25 baselines | "
+        f"| lambda: largest shortfall at a lambda, mean of the seeds | | {single['largest_shortfall_of_100']:.2f} |",
+        f"| lambda: training saved | {PAPER['single']['times']} times, GPU hours | "
+        f"{single['steps_of_baselines_for_one_of_hypermorph']:.1f} times, steps |",
+        f"| lambda and window, single seed: best Dice, HyperMorph less the best of 25 baselines | "
         f"{PAPER['two']['dice']:+.2f} | {two['difference']:+.2f} ({_words(two['interval'])}) |",
-        f"| lambda and window, one seed: largest shortfall | | {two['largest_shortfall_of_100']:.2f} |",
+        f"| lambda and window, single seed: largest shortfall | | {two['largest_shortfall_of_100']:.2f} |",
         f"| lambda and window: training saved | {PAPER['two']['times']} times, GPU hours | "
         f"{two['steps_of_baselines_for_one_of_hypermorph']:.1f} times, steps |",
         f"| four seeds: deviation of Dice, baselines' over HyperMorph's | {PAPER['deviation']} times (with the mean "
@@ -347,9 +349,9 @@ def main():
         written = tables(results.content)
     except KeyError as missing:
         return print(f"not complete yet: {missing}")
-    one, two = summarise_one(results.rows), summarise_two(results.rows)
-    results.write(one=one, two=two, generators=summarise_generators(results.rows))
-    draw_one(one["curves"]["baselines"], one["curves"]["hypermorph"])
+    single, two = summarise_one(results.rows), summarise_two(results.rows)
+    results.write(single=single, two=two, generators=summarise_generators(results.rows))
+    draw_one(single["curves"]["baselines"], single["curves"]["hypermorph"])
     dice = [np.mean(results.rows[two_name(lam, w)]["dice"]) for lam in TWO_LAMBDAS for w in WINDOWS]
     draw_two(np.array(dice), np.array([np.mean(point) for point in results.rows[TWO_NAME]["dice"]]))
     write_tables("hypermorph_2d", written)

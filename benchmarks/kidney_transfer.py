@@ -125,7 +125,7 @@ def _epochs(network):
     config = _config("transfer.yaml")
     data = config.data
     train = split_cases(read_cases(_cohort()), data.split, 0)["train"]
-    children = load_cases([one for one in train if one.population == "target"], data)
+    children = load_cases([case for case in train if case.population == "target"], data)
     settings = SegmentationNetworkConfig() if network == "thesis" else _config("source.yaml").network
     source = SegmentationUNet(**settings.model_dump())
     batches = CubeBatches(children, config.training.batch_size, 0, config.augmentation)

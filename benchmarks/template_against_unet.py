@@ -156,7 +156,10 @@ def _points(cohort, seed, steps, count=10):
         began = time.perf_counter()
         after = segment(image, Points(places, inside, np.where(inside, 0, -1), tuple(range(count))))
         seconds = time.perf_counter() - began
-        dice = [2 * np.sum((one.mask > 0) & truth) / (np.sum(one.mask > 0) + truth.sum()) for one in (before, after)]
+        dice = [
+            2 * np.sum((segmented.mask > 0) & truth) / (np.sum(segmented.mask > 0) + truth.sum())
+            for segmented in (before, after)
+        ]
         rows.append((after.points_met / count, *dice, seconds, after.right, after.folding == 0))
     met, before, after, _, right, unfolded = np.mean(rows, axis=0)
     return {

@@ -28,14 +28,16 @@ class ThesisOracle(HyperbandBayesianOracle):
         self._theta = None
 
     def _new(self, trial_id):
-        known = [one for one in self.observations() if np.isfinite(one.value)]
+        known = [observation for observation in self.observations() if np.isfinite(observation.value)]
         rng = self._generator()
         space, taken = self.space, self._taken()
         rows = [row for row in space.draw(1000, rng) if space.key(row) not in taken]
         if len(known) < self.brackets.size(self.brackets.largest, 0):
             return space.values(rows[0])
-        points = np.column_stack([space.features(np.array([one.row for one in known])), [one.time for one in known]])
-        values = np.array([one.value for one in known])
+        points = np.column_stack(
+            [space.features(np.array([trial.row for trial in known])), [trial.time for trial in known]]
+        )
+        values = np.array([trial.value for trial in known])
         values = (values - values.mean()) / (values.std() or 1.0)
         kernel = Kernel((*space.categorical, False), "squared_exponential")
         if self._theta is None or len(known) >= 1.1 * self._learnt_on:

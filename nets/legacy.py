@@ -186,9 +186,9 @@ class OfficialVoxelMorph(RegistrationModel):
     def __init__(self, architecture, hyper=None, objective=None, precision="float32", **kwargs):
         a = Architecture(**architecture) if isinstance(architecture, dict) else architecture
         given = [{"name": "lambda"}] if hyper is None and a.hyper == 1 else hyper or []
-        hyper = [HyperParameter(**one) if isinstance(one, dict) else one for one in given]
+        hyper = [HyperParameter(**parameter) if isinstance(parameter, dict) else parameter for parameter in given]
         if len(hyper) != a.hyper:
-            raise ValueError(f"The model has {a.hyper} hyper-parameters. Received: {[one.name for one in hyper]}")
+            raise ValueError(f"The model has {a.hyper} hyper-parameters. Received: {[each.name for each in hyper]}")
         with layers_in(precision):
             inputs = {name: image_input(len(a.shape), name) for name in ("moving", "fixed")}
             conditioning = None
@@ -205,7 +205,7 @@ class OfficialVoxelMorph(RegistrationModel):
     def get_config(self):
         return {
             "architecture": dataclasses.asdict(self.architecture),
-            "hyper": [dataclasses.asdict(one) for one in self.hyper_parameters],
+            "hyper": [dataclasses.asdict(hyper) for hyper in self.hyper_parameters],
             "objective": dataclasses.asdict(self.objective),
             "precision": self.precision,
             "name": self.name,

@@ -146,7 +146,7 @@ class PosePredictor(keras.layers.Layer):
         self.volume.assign(float(np.sum(mask)))
 
     def call(self, lowest, evidence):
-        mass, centre, covariance = (one[:, 0] for one in soft_moments(nearly_mask(ops.stop_gradient(evidence))))
+        mass, centre, covariance = (moment[:, 0] for moment in soft_moments(nearly_mask(ops.stop_gradient(evidence))))
         size = ops.stack([ops.cast(count, "float32") for count in ops.shape(evidence)[1:4]])
         most = math.log(self.most_scale)
         seen = principal_pose(centre, covariance, self.axes, self.variances)

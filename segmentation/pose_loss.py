@@ -49,11 +49,11 @@ class PoseLoss(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         mask = ops.max(ops.cast(y_true, "float32"), axis=-1, keepdims=True)
-        centre, covariance = (one[:, 0] for one in soft_moments(mask)[1:])
+        centre, covariance = (moment[:, 0] for moment in soft_moments(mask)[1:])
         wanted = principal_pose(centre, covariance, self.axes, self.variances)
         found, scales = ops.cast(y_pred, "float32"), ops.exp(wanted[:, 6:])
         points = ops.convert_to_tensor(self.points)
-        turns = [parameters_to_affine(ops.concatenate([one[:, :6], scales], axis=-1)) for one in (found, wanted)]
+        turns = [parameters_to_affine(ops.concatenate([pose[:, :6], scales], axis=-1)) for pose in (found, wanted)]
         moved = found[:, :3] - wanted[:, :3]
         turned = ops.matmul((turns[0] - turns[1])[:, :, :3], points)
         scaled = (found[:, 6:] - scales)[:, :, None] * points

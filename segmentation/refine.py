@@ -75,7 +75,7 @@ class Refinement:
             room[0, :count], wanted[0, :count] = points, signs
         inputs = {"distances": distances, "evidence": found["evidence"], "points": room, "signs": wanted}
         inputs |= {name: found[name] for name in ("parameters", "velocity") if name in found}
-        inputs = {name: ops.convert_to_tensor(one) for name, one in inputs.items()}
+        inputs = {name: ops.convert_to_tensor(tensor) for name, tensor in inputs.items()}
         if spaces not in self.steps:
             self.steps[spaces] = self._built(inputs)
         step = self.steps[spaces]
@@ -94,13 +94,13 @@ class Refinement:
                 done += 1
             if count:
                 step.insistence.assign(1.5 * step.insistence)
-        changed = {name: ops.convert_to_numpy(one) for name, one in step.changed(inputs).items()}
+        changed = {name: ops.convert_to_numpy(tensor) for name, tensor in step.changed(inputs).items()}
         return Refined(changed.get("parameters"), changed.get("velocity"), unmet, done)
 
     def _built(self, inputs):
         step = RefinementStep(self.network.get_config())
         step.compile(keras.optimizers.Adam(0.05), jit_compile=keras.backend.backend() == "jax")
-        step.build({name: tuple(one.shape) for name, one in inputs.items()})
+        step.build({name: tuple(tensor.shape) for name, tensor in inputs.items()})
         # Else made while the first step is traced, which TensorFlow then traces again: seconds.
         step.optimizer.build(step.trainable_variables)
         return step
@@ -122,7 +122,7 @@ def on_side(distances, signs):
     Returns:
         Tensor of the same shape, in voxels; below 0 on the wrong side.
     """
-    distances, signs = (ops.convert_to_tensor(one, "float32") for one in (distances, signs))
+    distances, signs = (ops.convert_to_tensor(array, "float32") for array in (distances, signs))
     inside = distances
     if ops.shape(distances)[-1] > 1:
         best, after = ops.split(ops.top_k(distances, 2)[0], 2, axis=-1)

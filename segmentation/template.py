@@ -38,7 +38,7 @@ class Template:
         distances = self.distances[member]
         boxes = find_objects((distances.max(axis=-1) > 0).view("uint8"))
         if boxes:  # what lies far outside would cost memory
-            distances = distances[tuple(slice(max(one.start - 2, 0), one.stop + 2) for one in boxes[0])]
+            distances = distances[tuple(slice(max(box.start - 2, 0), box.stop + 2) for box in boxes[0])]
         finer = np.stack([_finer(part, 4) for part in np.moveaxis(distances, -1, 0)], axis=-1)
         return shape_topologies(structures_of(labelled(finer, self.labels), self.labels))
 
@@ -72,7 +72,7 @@ def labelled(distances, labels):
 
 def structures_of(mask, labels):
     """Masks of structures, `(..., structures)`, from a mask of labels."""
-    return np.stack([mask == one for one in labels], axis=-1)
+    return np.stack([mask == label for label in labels], axis=-1)
 
 
 def shape_topologies(masks):
@@ -151,14 +151,14 @@ def mean_template(masks, spacing_mm, labels, members=1, rounds=2, report=None, s
     if len(masks) < members:
         raise ValueError(f"Expected at least as many shapes as members. Received: {len(masks)} and {members}")
     shapes = [_distances(mask) for mask in masks]
-    volumes = [np.sum(_together(one) > 0) for one in shapes]
+    volumes = [np.sum(_together(shape) > 0) for shape in shapes]
     size = np.exp(np.mean(np.log(volumes)))
     counts = np.array([[part.sum() for part in _parts(mask)] for mask in masks], float)
     wanted = np.exp(np.mean(np.log(counts[:, -1]))) * counts / counts[:, -1:]
     first = shapes[int(np.argmin(np.abs(np.log(np.array(volumes) / size))))]
     mean, aligned = _not_empty(_upright(first)), shapes
     for _ in range(rounds):
-        aligned = [_aligned(one, mean) for one in (report(shapes) if report else shapes)]
+        aligned = [_aligned(shape, mean) for shape in (report(shapes) if report else shapes)]
         mean = _not_empty(_sized(_centred(_thick(np.mean(aligned, axis=0), wanted.mean(axis=0))), size))
     groups = np.zeros(len(aligned), int)
     if members > 1:
@@ -169,7 +169,7 @@ def mean_template(masks, spacing_mm, labels, members=1, rounds=2, report=None, s
         groups = KMeans(members, n_init=4, random_state=seed).fit_predict(flat)
     means = []
     for group in range(members):
-        own = np.mean([one for one, chosen in zip(aligned, groups, strict=True) if chosen == group], axis=0)
+        own = np.mean([moved for moved, chosen in zip(aligned, groups, strict=True) if chosen == group], axis=0)
         voxels = wanted[groups == group].mean(axis=0)
         joined = _joined(_levelled(_sized(_centred(_thick(own, voxels)), size), voxels))
         # What lies close together was joined too far.
@@ -252,7 +252,7 @@ def _next(distances):
 
 def _near_surface(shapes):
     """Shapes as rows that can be compared: distances, cut where they only tell how far the surface is."""
-    return np.stack([np.clip(one, -5, 5).ravel() for one in shapes])
+    return np.stack([np.clip(shape, -5, 5).ravel() for shape in shapes])
 
 
 def _moved(distances, matrix):

@@ -31,4 +31,4 @@ def gradients(function, *arrays):
             tape.watch(tensors)
             value = function(*tensors)
         found = tape.gradient(value, tensors)
-    return [keras.ops.convert_to_numpy(one) for one in found]
+    return [keras.ops.convert_to_numpy(item) for item in found]

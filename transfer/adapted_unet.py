@@ -83,11 +83,11 @@ class AdaptedUNet(PartlyFrozen):
             self.get_layer("added_geometric").standardise(volumes)
         if self._config["intensity"]:
             changed = [layer for layer in self.layers if isinstance(layer, IntensityTransform)]
-            below = [one.input[0] if isinstance(one.input, (list, tuple)) else one.input for one in changed]
+            below = [name.input[0] if isinstance(name.input, (list, tuple)) else name.input for name in changed]
             maps = keras.Model(self.inputs, below)
             seen = []
-            for one in volumes:  # maps of all volumes at once would fill the memory
-                found = maps({"image": one}, training=True)
+            for volume in volumes:  # maps of all volumes at once would fill the memory
+                found = maps({"image": volume}, training=True)
                 seen.append(
                     [keras.ops.convert_to_numpy(layer.seen(own)) for layer, own in zip(changed, found, strict=True)]
                 )

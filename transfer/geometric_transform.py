@@ -84,7 +84,7 @@ class GeometricTransform(keras.layers.Layer):
         Args:
             volumes: Iterable of `(batch, i, j, k, channels)`.
         """
-        seen = np.concatenate([ops.convert_to_numpy(self._seen(one)) for one in volumes])
+        seen = np.concatenate([ops.convert_to_numpy(self._seen(volume)) for volume in volumes])
         self.middle.assign(seen.mean(axis=0))
         self.spread.assign(np.maximum(seen.std(axis=0), FLOOR))
 
@@ -158,7 +158,7 @@ def _moments(x):
         covariance[..., first, second] / (half[first] * half[second]) / (spreads[first] * spreads[second])
         for first, second in ((0, 1), (0, 2), (1, 2))
     ]
-    return ops.concatenate([ops.log(mass + 1e-3), *middles, *(ops.log(one) for one in spreads), *slants], axis=-1)
+    return ops.concatenate([ops.log(mass + 1e-3), *middles, *(ops.log(spread) for spread in spreads), *slants], axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="kerasmorph")

@@ -117,10 +117,10 @@ class Describe(keras.layers.Layer):
 
     def call(self, maps):
         found = []
-        for one in maps:
-            one = ops.cast(one, "float32")
-            axes = tuple(range(1, len(one.shape) - 1))
-            found += [ops.mean(one, axis=axes), ops.std(one, axis=axes)]
+        for map_ in maps:
+            map_ = ops.cast(map_, "float32")
+            axes = tuple(range(1, len(map_.shape) - 1))
+            found += [ops.mean(map_, axis=axes), ops.std(map_, axis=axes)]
         return ops.concatenate(found, axis=-1)
 
     def compute_output_shape(self, maps_shape):

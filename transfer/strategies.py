@@ -54,10 +54,10 @@ def adapt_statistics(model, volumes):
         - Li et al., Revisiting batch normalization for practical domain adaptation (AdaBN), 2017.
     """
     normalised = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    for number, one in enumerate(volumes):
+    for number, volume in enumerate(volumes):
         for layer in normalised:
             layer.momentum = number / (number + 1)
-        model({"image": one}, training=True)
+        model({"image": volume}, training=True)
 
 
 def chosen_convolutions(model, which, count):

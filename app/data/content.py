@@ -118,7 +118,7 @@ def _hint(path):
         return "give the .hdr beside it"
     if content in REMEDIES:
         return REMEDIES[content]
-    named = [suffix for suffix, one in FORMATS.items() if one == content and content != "mgh"]
+    named = [suffix for suffix, item in FORMATS.items() if item == content and content != "mgh"]
     if named:
         return f"by its content {NAMES[content]}: name it so, {named[0]}"
     return f"expected {', '.join(FORMATS)}, or a DICOM folder"

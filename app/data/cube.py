@@ -51,7 +51,7 @@ def cube_grid(volume, size, spacing_mm):
     extent = (high - low) * spacing
     most = size * spacing_mm + spacing_mm
     if extent.max() > most:
-        across = " x ".join(f"{one:.0f}" for one in extent)
+        across = " x ".join(f"{size:.0f}" for size in extent)
         raise UserError(
             f"shows {across} mm, the cube holds {size * spacing_mm:.0f} mm (data.size x data.spacing_mm); crop the "
             "volume, or train with a larger cube"

@@ -112,20 +112,20 @@ def _series(name, headers, part):
         raise UserError("a localiser; give the series that it was made for")
     frames = [frame for header in headers for frame in header.frames]
     flags = []
-    placed = [one for one in frames if one.position is not None and one.axes is not None]
+    placed = [frame for frame in frames if frame.position is not None and frame.axes is not None]
     if not placed:
         raise UserError("no file says where its slice lies (ImagePositionPatient); it cannot be sorted into a volume")
     _left_out(flags, len(frames) - len(placed), "files without a position")
     placed = _once(placed, flags)
     placed = _chosen_part(placed, flags, part)
     placed = _of_one_matrix(placed, flags)
-    axes = np.array([one.axes for one in placed])
+    axes = np.array([frame.axes for frame in placed])
     most = np.median(axes, axis=0)
     alike = np.abs(axes - most).max(axis=1) < 0.02
     if alike.sum() < 0.5 * len(placed):
         raise UserError("its slices lie in several planes, as a localiser's; give the series that it was made for")
     _left_out(flags, np.sum(~alike), "slices of another plane")
-    placed = [one for one, same in zip(placed, alike, strict=True) if same]
+    placed = [item for item, same in zip(placed, alike, strict=True) if same]
     row, column = most[:3] / np.linalg.norm(most[:3]), most[3:] / np.linalg.norm(most[3:])
     normal = np.cross(row, column)
     placed, positions = _sorted(placed, normal, flags)
@@ -141,7 +141,7 @@ def _series(name, headers, part):
     tilt = float(np.degrees(np.arccos(np.clip(shift @ normal / np.linalg.norm(shift), -1, 1))))
     if tilt > 1.0:
         flags.append(f"gantry tilt of {tilt:.1f} degrees")
-    spacings = {tuple(np.round(one.spacing, 4)) if one.spacing is not None else None for one in placed}
+    spacings = {tuple(np.round(frame.spacing, 4)) if frame.spacing is not None else None for frame in placed}
     if None in spacings:
         raise UserError("PixelSpacing is missing; without it there are no millimetres")
     if len(spacings) > 1:
@@ -151,17 +151,17 @@ def _series(name, headers, part):
     columns = np.stack([row * spacing[1], column * spacing[0], shift * step, positions[0]], axis=1)
     affine = np.eye(4)
     affine[:3] = np.diag([-1.0, -1.0, 1.0]) @ columns
-    flags += dict.fromkeys(flag for one in placed for flag in one.flags)
+    flags += dict.fromkeys(flag for frame in placed for flag in frame.flags)
     return DicomSeries(name, placed, affine, along, headers[0].body_part, headers[0].description, flags)
 
 
 def _once(frames, flags):
     """Without second copies of a file; anonymisers give one identifier to many, which are no copies."""
 
-    def identity(one):
-        return one.image, one.index, one.size, *one.position, *one.kind.values()
+    def identity(frame):
+        return frame.image, frame.index, frame.size, *frame.position, *frame.kind.values()
 
-    kept = list({identity(one): one for one in reversed(frames)}.values())[::-1]
+    kept = list({identity(frame): frame for frame in reversed(frames)}.values())[::-1]
     _left_out(flags, len(frames) - len(kept), "second copies of a file")
     return kept
 
@@ -172,13 +172,15 @@ def _chosen_part(frames, flags, part):
     What tells them apart is what differs between frames of one place: echo, component, time, acquisition.
     """
     places = defaultdict(list)
-    for one in frames:
-        places[tuple(np.round(np.r_[one.position, one.axes], 2) + 0.0)].append(one)
+    for frame in frames:
+        places[tuple(np.round(np.r_[frame.position, frame.axes], 2) + 0.0)].append(frame)
     shared = [here for here in places.values() if len(here) > 1]
-    telling = [key for key in frames[0].kind if any(len({one.kind.get(key) for one in here}) > 1 for here in shared)]
+    telling = [
+        key for key in frames[0].kind if any(len({frame.kind.get(key) for frame in here}) > 1 for here in shared)
+    ]
     parts = defaultdict(list)
-    for one in frames:
-        parts[tuple(one.kind.get(key) for key in telling)].append(one)
+    for item in frames:
+        parts[tuple(item.kind.get(key) for key in telling)].append(item)
     if len(shared) <= OVERLAP * min(map(len, parts.values())):  # the ends of blocks that make one volume
         parts = {(): frames}
     parts = sorted(parts.items(), key=lambda entry: [(value is None, str(type(value)), value) for value in entry[0]])
@@ -203,21 +205,21 @@ def _plainly(value):
 
 
 def _of_one_matrix(placed, flags):
-    sizes = Counter(one.size for one in placed)
+    sizes = Counter(frame.size for frame in placed)
     most = sizes.most_common(1)[0][0]
     _left_out(flags, len(placed) - sizes[most], f"slices of another matrix than {most[0]} x {most[1]}")
-    return [one for one in placed if one.size == most]
+    return [frame for frame in placed if frame.size == most]
 
 
 def _sorted(placed, normal, flags):
     """By position; of several at one place the first instance."""
-    placed = sorted(placed, key=lambda one: (round(float(one.position @ normal), 2), one.instance, one.index))
-    positions = np.array([one.position for one in placed])
+    placed = sorted(placed, key=lambda frame: (round(float(frame.position @ normal), 2), frame.instance, frame.index))
+    positions = np.array([frame.position for frame in placed])
     fresh = np.r_[True, np.diff(positions @ normal) > SAME_PLACE_MM]
     if fresh.sum() < 2:
         raise UserError(f"{fresh.sum()} slice; a volume needs two or more")
     _left_out(flags, np.sum(~fresh), "slices of the same position (later times or exports)")
-    return [one for one, new in zip(placed, fresh, strict=True) if new], positions[fresh]
+    return [item for item, new in zip(placed, fresh, strict=True) if new], positions[fresh]
 
 
 def _left_out(flags, count, what):

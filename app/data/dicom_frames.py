@@ -201,11 +201,11 @@ def _read(path, header):
     syntax = getattr(getattr(header, "file_meta", None), "TransferSyntaxUID", None)
     if (syntax is None or not syntax.is_compressed) and claimed > os.path.getsize(path):
         raise UserError(f"{path}: shorter than the {claimed} bytes that its header claims; left out (restore it)")
-    kinds = [str(one) for one in header.get("ImageType") or []]
+    kinds = [str(word) for word in header.get("ImageType") or []]
     frames = _frames(Path(path), header, count, (columns, rows))
     inverted = ("MONOCHROME1: values are as stored, which viewers show inverted",)
     if header.get("PhotometricInterpretation") == "MONOCHROME1":
-        frames = [dataclasses.replace(one, flags=one.flags + inverted) for one in frames]
+        frames = [dataclasses.replace(frame, flags=frame.flags + inverted) for frame in frames]
     return DicomHeader(
         str(header.get("SeriesInstanceUID") or ""),
         str(header.get("BodyPartExamined") or ""),
@@ -274,7 +274,7 @@ def _plain(header, count, common):
     position = _vector(header.get("ImagePositionPatient") or detector.get("ImagePositionPatient"), 3)
     axes = _vector(header.get("ImageOrientationPatient") or detector.get("ImageOrientationPatient"), 6)
     slope, intercept = _number(header.get("RescaleSlope")), _number(header.get("RescaleIntercept"))
-    phase = [str(one) for one in header.get("ImageType") or []][2:]
+    phase = [str(word) for word in header.get("ImageType") or []][2:]
     kind = {
         "echo": _number(header.get("EchoNumbers")),
         "echo time": _number(header.get("EchoTime")),
@@ -327,7 +327,7 @@ def _steps(header, count):
 def _vector(value, count):
     """Numbers of an element; None where it is missing or says something else."""
     try:
-        numbers = np.array([float(one) for one in value])
+        numbers = np.array([float(part) for part in value])
     except (TypeError, ValueError):
         return None
     return numbers if len(numbers) == count and np.all(np.isfinite(numbers)) else None

@@ -41,7 +41,7 @@ def datasets(file, name):
                 kept[place] = item
             elif not isinstance(item, h5py.Group):
                 raise UserError(f"{name}: {place[:80]}: neither numbers nor a group; restore the file from its source")
-            elif any(item.id == one for one in above):
+            elif any(item.id == address for address in above):
                 raise UserError(f"{name}: {place[:80]}: a group that holds itself; restore the file from its source")
             else:
                 waiting.append((place, item, (*above, item.id)))

@@ -55,21 +55,21 @@ def find_volumes(inputs, nan="refuse"):
         elif os.path.isfile(given):
             if is_dicom(given):
                 series, refused = read_dicom_folder(given, part)
-                found += [Input(given.stem, given, one) for one in series]
+                found += [Input(given.stem, given, dicom_series) for dicom_series in series]
                 problems += [f"{given}: one file of a DICOM series; give its folder"] if not series else refused
             else:
                 found.append(Input(_stem(given), given, nan=nan))
         else:
             problems.append(f"{given}: no such file or folder; correct the path")
-    for one in found:
-        one.name = _short(one.name, one.path)
-    names = [one.name for one in found]
-    for number, one in enumerate(found):  # two files of one name must not overwrite each other's results
-        if names.count(one.name) > 1:
-            while f"{one.name}-{number:03d}" in names:
+    for volume in found:
+        volume.name = _short(volume.name, volume.path)
+    names = [volume.name for volume in found]
+    for number, item in enumerate(found):  # two files of one name must not overwrite each other's results
+        if names.count(item.name) > 1:
+            while f"{item.name}-{number:03d}" in names:
                 number += 1
-            one.name = f"{one.name}-{number:03d}"
-            names.append(one.name)
+            item.name = f"{item.name}-{number:03d}"
+            names.append(item.name)
     if not found:
         raise UserError(problems or [f"{', '.join(map(str, inputs))}: no image file and no DICOM series there"])
     return found, problems
@@ -109,10 +109,10 @@ def _add_folder(folder, found, problems, nan, part):
     if any(is_dicom(path) for path in files):
         series, refused = read_dicom_folder(folder, part)
         problems += refused
-        for index, one in enumerate(series):
+        for index, dicom_series in enumerate(series):
             name = folder.resolve().name
             name = name if len(series) == 1 else f"{name}-{index}"
-            found.append(Input(name, folder, one))
+            found.append(Input(name, folder, dicom_series))
 
 
 def _stem(path):

@@ -123,7 +123,7 @@ def _read_extensions(header, path, packed, kind, begins):
         return
     block, place, found = first_bytes(path, packed, min(begins, start + LONGEST_EXTENSION))[start:], 0, []
     while len(block) - place >= 16:
-        size, code = (int(one) for one in np.frombuffer(block, header.endianness + "i4", 2, place))
+        size, code = (int(number) for number in np.frombuffer(block, header.endianness + "i4", 2, place))
         if size < 16 or size % 16 or size > len(block) - place:
             note(f"{path}: an extension of its header is damaged; extensions are left out")
             return
@@ -150,7 +150,7 @@ def mgh_stored(path, packed):
     head = first_bytes(path, packed, MGH_VOXELS)
     if len(head) < MGH_VOXELS:
         raise UserError(f"{path}: ends within its header (damaged or truncated); restore it from its source")
-    *sizes, code = (int(one) for one in np.frombuffer(head, ">i4", 5, 4))
+    *sizes, code = (int(number) for number in np.frombuffer(head, ">i4", 5, 4))
     if code not in data_type_codes.numpy_dtype:
         raise UserError(f"{path}: voxels of an unknown type ({code}); restore the file, or save it as float")
     dtype = data_type_codes.numpy_dtype[code]

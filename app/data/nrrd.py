@@ -156,18 +156,18 @@ def _affine(fields, path, spatial):
         spacings = _numbers(
             fields.get("spacings", " ".join("1" * len(spatial))).split(), path, "spacings", len(spatial)
         )
-        steps = [1.0 if np.isnan(one) else one for one, own in zip(spacings, spatial, strict=True) if own]
+        steps = [1.0 if np.isnan(spacing) else spacing for spacing, own in zip(spacings, spatial, strict=True) if own]
         return affine_of_axes(np.diag(steps), _corner(fields, path, spatial, steps))
     if space not in TO_RAS:
         note(f"{path}: its space is {space[:40] or 'not named'}; taken to be left, posterior, superior, as by ITK")
     axes = [
-        _numbers(one.strip("()").split(","), path, "space directions", rank)
-        for one, own in zip(directions, spatial, strict=True)
+        _numbers(direction.strip("()").split(","), path, "space directions", rank)
+        for direction, own in zip(directions, spatial, strict=True)
         if own
     ]
     origin = fields.get("spaceorigin", "(" + ",".join("0" * rank) + ")")
     origin = _numbers(origin.strip("()").split(","), path, "space origin", rank)
-    units = {one.strip('" ') for one in re.findall(r'"[^"]*"', fields.get("spaceunits", ""))} - {""}
+    units = {unit.strip('" ') for unit in re.findall(r'"[^"]*"', fields.get("spaceunits", ""))} - {""}
     scale = UNITS.get(units.pop(), 1.0) if len(units) == 1 else 1.0
     if scale != 1.0:
         note(f"{path}: lengths are not in millimetres by its space units; turned to millimetres")

@@ -29,6 +29,6 @@ def read_all(items, read, paths):
 
     with ThreadPoolExecutor(2) as pool:
         found = list(progress(pool.map(attempt, items), "reading volumes", total=len(items)))
-    failed = [(item, one) for item, one in zip(items, found, strict=True) if isinstance(one, UserError)]
+    failed = [(item, result) for item, result in zip(items, found, strict=True) if isinstance(result, UserError)]
     list_problems([line for item, error in failed for line in error.told_of(*paths(item))])
     return found

@@ -47,7 +47,7 @@ def compare_with_original(model, file, class_name, moving, fixed):
     """
     inputs = {"moving": moving[None], "fixed": fixed[None]}
     if model.hyper_parameters:
-        middle = [one.low + 0.3 * (one.high - one.low) for one in model.hyper_parameters]
+        middle = [hyper.low + 0.3 * (hyper.high - hyper.low) for hyper in model.hyper_parameters]
         inputs["hyper"] = np.array([middle], "float32")
     ours = {name: np.asarray(value) for name, value in model.predict_on_batch(inputs).items()}
     with tempfile.TemporaryDirectory() as folder:

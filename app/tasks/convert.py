@@ -52,13 +52,15 @@ def _build(config, class_name, options, weights):
 
     try:
         architecture = read_architecture(class_name, options)
-        names = [one.name for one in config.hyper]
+        names = [section.name for section in config.hyper]
         if architecture.hyper and (len(set(names)) != len(names) or len(names) != architecture.hyper):
             raise UserError(
                 f"hyper: names {', '.join(names)}, but {config.file} has {architecture.hyper} hyper-parameters; "
                 "name each of them once, in the order of the file's input"
             )
-        model = OfficialVoxelMorph(architecture, [one.model_dump() for one in config.hyper[: architecture.hyper]])
+        model = OfficialVoxelMorph(
+            architecture, [section.model_dump() for section in config.hyper[: architecture.hyper]]
+        )
     except ValueError as error:
         raise UserError(
             f"{config.file}: this architecture cannot be converted; found {error}; convertible are VxmDense, "

@@ -27,7 +27,7 @@ def write_report(config, folder, measures, pair, outputs):
         found = measures["difference_from_original"]
         report.table([{"output": name, "largest difference": value} for name, value in found.items()])
         if outputs["displacement"].shape[:-1] == pair[0].shape[:-1]:
-            images = [one[..., 0] for one in (*pair, outputs["moved"])]
+            images = [image[..., 0] for image in (*pair, outputs["moved"])]
             spacing, field = [config.spacing_mm] * images[0].ndim, outputs["displacement"]
             figure = figures.registration_slices(*images, field, jacobian(field), spacing)
             report.figure("registration", figure, "The pair on which both were run: middle slices")

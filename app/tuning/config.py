@@ -152,7 +152,9 @@ class TuneConfig(TaskConfig):
                 problems.append(f"search.space: {key}: '{key.split('.')[0]}' cannot be searched")
                 continue
             problems += [
-                f"search.space: {key}: unknown parent {one}" for one in allowed.when if one not in self.search.space
+                f"search.space: {key}: unknown parent {parent}"
+                for parent in allowed.when
+                if parent not in self.search.space
             ]
             errors, always = [], []
             for value in allowed.extremes:
@@ -160,7 +162,7 @@ class TuneConfig(TaskConfig):
                     with_values(base, {key: value})
                 except UserError as error:
                     errors.append(error.problems[0])
-                    always += [one for one in error.problems if one.startswith(f"{key}: {key}")]
+                    always += [problem for problem in error.problems if problem.startswith(f"{key}: {key}")]
             # A value may be right only together with another key's; unknown keys, types and bounds never are.
             if always or len(errors) == len(allowed.extremes):
                 problems.append(f"search.space: {(always or errors)[0]}")

@@ -240,7 +240,9 @@ def serve(oracle, patience_seconds=3600.0):
             now = time.monotonic()
             heard = max([started, *oracle.heard.values(), *servicer.last_call.values()])
             if servicer.stop_triggered and not oracle.ongoing_trials:
-                waiting = [one for one in oracle.tuner_ids if now - servicer.last_call.get(one, started) < 30.0]
+                waiting = [
+                    tuner_id for tuner_id in oracle.tuner_ids if now - servicer.last_call.get(tuner_id, started) < 30.0
+                ]
                 if not waiting:
                     return True
             if now - heard > patience_seconds:

@@ -90,12 +90,12 @@ class SizeFeasibility:
         Returns:
             The model itself.
         """
-        sizes = np.array([one.size for one in tried])
+        sizes = np.array([trial.size for trial in tried])
         counted = np.concatenate([self.probe_sizes, sizes])
         self._low, self._extent = counted.min(axis=0), np.maximum(np.ptp(counted, axis=0), 1e-3)
         self._model = Feasibility((False,) * sizes.shape[1])
-        self._model.fit(self._scaled(sizes), [np.isfinite(one.value) for one in tried], rng)
-        points = self.space.features(np.concatenate([self.probes, np.array([one.row for one in tried])]))
+        self._model.fit(self._scaled(sizes), [np.isfinite(trial.value) for trial in tried], rng)
+        points = self.space.features(np.concatenate([self.probes, np.array([trial.row for trial in tried])]))
         candidates, kernel = self.space.features(rows), Kernel(self.space.categorical)
         guesses = []
         for column in self._scaled(counted).T:

@@ -107,25 +107,25 @@ def slices(predicted, name, sign):
     columns = min(3, len(predicted))
     rows = -(-len(predicted) // columns)
     figure, axes = new_figure(3.4 * columns, 2.8 * rows, nrows=rows, ncols=columns, squeeze=False)
-    for axis, one in zip(axes.flat, predicted, strict=False):
-        numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in one.values)
-        x = np.array(one.values, float) if numbers else np.arange(len(one.values))
-        tried = one.tried if numbers else [one.values.index(value) for value in one.tried]
-        middle, low, high = (sign * values for values in (one.middle, one.low, one.high))
+    for axis, prediction in zip(axes.flat, predicted, strict=False):
+        numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in prediction.values)
+        x = np.array(prediction.values, float) if numbers else np.arange(len(prediction.values))
+        tried = prediction.tried if numbers else [prediction.values.index(value) for value in prediction.tried]
+        middle, low, high = (sign * values for values in (prediction.middle, prediction.low, prediction.high))
         if numbers:
             axis.fill_between(x, low, high, color=BLUE, alpha=0.2)
             axis.plot(x, middle, ".-" if len(x) < 12 else "-", color=BLUE)
         else:
             axis.vlines(x, low, high, color=BLUE, alpha=0.3, linewidth=6)
             axis.plot(x, middle, "o", color=BLUE)
-        axis.plot(tried, sign * np.array(one.found), "x", color=RED, markersize=4, alpha=0.7)
+        axis.plot(tried, sign * np.array(prediction.found), "x", color=RED, markersize=4, alpha=0.7)
         if numbers and min(x) > 0 and max(x) / min(x) > 50:
             axis.set_xscale("log")
         if not numbers:
-            axis.set_xticks(x, [str(value)[:14] for value in one.values], fontsize=7)
+            axis.set_xticks(x, [str(value)[:14] for value in prediction.values], fontsize=7)
         spread = max(np.ptp(middle), np.max(np.abs(high - low)), 1e-9)
         axis.set_ylim(middle.min() - spread, middle.max() + spread)
-        axis.set_title(one.name, fontsize=9)
+        axis.set_title(prediction.name, fontsize=9)
         axis.tick_params(labelsize=7)
     for axis in list(axes.flat)[len(predicted) :]:
         axis.set_visible(False)

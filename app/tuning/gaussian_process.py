@@ -93,7 +93,7 @@ class GaussianProcess:
 
         how = {"jac": True, "method": "L-BFGS-B", "bounds": bounds, "options": {"maxiter": 40}}
         found = [minimize(cost, np.clip(start, low, high), **how) for start in starts]
-        self.theta = min(found, key=lambda one: one.fun).x
+        self.theta = min(found, key=lambda solution: solution.fun).x
         return self.fit(points, values)
 
     def sample(self, points, values, rng, count=8, skip=4):

@@ -116,7 +116,11 @@ class HyperbandBayesianOracle(BayesianOracle):
 
     def _knows(self):
         """Whether enough long trainings were seen: from the first rung alone the fast would be taken for the good."""
-        long = sum(one.time * self.brackets.factor >= 0.999 for one in self.observations() if one.value == one.value)
+        long = sum(
+            observation.time * self.brackets.factor >= 0.999
+            for observation in self.observations()
+            if observation.value == observation.value
+        )
         return long >= len(self.space.names)
 
     def _size(self, name):

@@ -69,7 +69,7 @@ def predicted_slices(space, observations, rng, points=41):
         List of `Slice`, on the scale that is minimised.
     """
     surrogate = Surrogate(space)
-    best = min(observations, key=lambda one: one.value)
+    best = min(observations, key=lambda observation: observation.value)
     found = []
     for column, name in enumerate(space.names):
         if np.isnan(best.row[column]):
@@ -78,7 +78,7 @@ def predicted_slices(space, observations, rng, points=41):
         rows = np.repeat(space.completed(best.row)[None], len(positions), axis=0)
         rows[:, column] = positions
         middle, low, high = surrogate.predict(observations, space.active(rows), rng)
-        there = [one for one in observations if not np.isnan(one.row[column])]
+        there = [observation for observation in observations if not np.isnan(observation.row[column])]
         found.append(
             Slice(
                 name,
@@ -86,8 +86,8 @@ def predicted_slices(space, observations, rng, points=41):
                 middle,
                 low,
                 high,
-                [space.values(one.row)[name] for one in there],
-                [one.value for one in there],
+                [space.values(value.row)[name] for value in there],
+                [item.value for item in there],
             )
         )
     return found

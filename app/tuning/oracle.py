@@ -143,8 +143,10 @@ class SearchOracle(kt.Oracle):
         name = trial.trial_id
         if name in self.end_order or name not in self.trials:
             # Its worker was taken for dead, and came back: nobody need go on with it.
-            self._retry_queue = [one for one in self._retry_queue if one != name]
-            self.ongoing_trials = {one: other for one, other in self.ongoing_trials.items() if other.trial_id != name}
+            self._retry_queue = [trial_id for trial_id in self._retry_queue if trial_id != name]
+            self.ongoing_trials = {
+                ongoing_trial: other for ongoing_trial, other in self.ongoing_trials.items() if other.trial_id != name
+            }
             return
         # Numbers come back from a worker with 32 bits.
         known = self.trials[name].hyperparameters.values
@@ -153,7 +155,7 @@ class SearchOracle(kt.Oracle):
         super().end_trial(trial)
         if name not in self.end_order:  # to be tried again
             return
-        self._retry_queue = [one for one in self._retry_queue if one != name]
+        self._retry_queue = [trial_id for trial_id in self._retry_queue if trial_id != name]
         ended = self.trials[name]
         self.on_end(ended)
         score = "failed" if ended.status != "COMPLETED" else f"{self.objective.name} {ended.score:.5g}"
@@ -197,10 +199,13 @@ class SearchOracle(kt.Oracle):
         """Best value of the objective over the trial's steps; NaN, a failure, where there is none."""
         trial.score, trial.best_step = math.nan, 0
         if trial.metrics.exists(self.objective.name):
-            history = [(one.step, float(np.mean(one.value))) for one in trial.metrics.get_history(self.objective.name)]
+            history = [
+                (observation.step, float(np.mean(observation.value)))
+                for observation in trial.metrics.get_history(self.objective.name)
+            ]
             history = [(step, value) for step, value in history if math.isfinite(value)]
             if history:
-                trial.best_step, trial.score = min(history, key=lambda one: self.sign * one[1])
+                trial.best_step, trial.score = min(history, key=lambda observation: self.sign * observation[1])
 
     def last_value(self, trial):
         """Objective after the trial's last step, to be minimised; NaN for a failure.
@@ -213,7 +218,7 @@ class SearchOracle(kt.Oracle):
         """
         if trial.status != "COMPLETED" or not trial.metrics.exists(self.objective.name):
             return math.nan
-        last = max(trial.metrics.get_history(self.objective.name), key=lambda one: one.step)
+        last = max(trial.metrics.get_history(self.objective.name), key=lambda observation: observation.step)
         return self.sign * float(np.mean(last.value))
 
     def save(self):
@@ -254,7 +259,9 @@ class SearchOracle(kt.Oracle):
 
     def _has_step(self, trial, step):
         name = self.objective.name
-        return trial.metrics.exists(name) and any(one.step == step for one in trial.metrics.get_history(name))
+        return trial.metrics.exists(name) and any(
+            observation.step == step for observation in trial.metrics.get_history(name)
+        )
 
     def _check_objective_found(self, metrics):
         """A report without the objective makes a failed trial, see `score_trial`; Keras Tuner raises here."""
@@ -262,7 +269,7 @@ class SearchOracle(kt.Oracle):
     def _check_consecutive_failures(self):
         """Note that the search must end; Keras Tuner raises here, and its lock is never released."""
         last = [self.trials[name] for name in self.end_order[-self.max_consecutive_failed_trials :]]
-        if len(last) == self.max_consecutive_failed_trials and all(one.status == "FAILED" for one in last):
+        if len(last) == self.max_consecutive_failed_trials and all(trial.status == "FAILED" for trial in last):
             message = (last[-1].message or "no message").strip().splitlines()[-1]
             self.stopped_because = f"{len(last)} trials in a row failed, the last with: {message}"
 

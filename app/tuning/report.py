@@ -127,7 +127,7 @@ def status_lines(oracle):
     Returns:
         List of lines.
     """
-    count = {kind: sum(one.status == kind for one in oracle.trials.values()) for kind in ("COMPLETED", "FAILED")}
+    count = {kind: sum(value.status == kind for value in oracle.trials.values()) for kind in ("COMPLETED", "FAILED")}
     of = f" of at most {oracle.max_trials}" if oracle.max_trials else ""
     lines = [
         f"{len(oracle.trials)} trials{of}: {count['COMPLETED']} completed, {count['FAILED']} failed, "

@@ -268,7 +268,7 @@ class _Entry:
 
     def __init__(self, hp):
         self.name = hp.name
-        self.conditions = [(one.name, one.values) for one in hp.conditions]
+        self.conditions = [(condition.name, condition.values) for condition in hp.conditions]
         kind = type(hp).__name__
         self.unordered = kind == "Boolean" or (kind == "Choice" and not hp.ordered)
         self.choices, self.positions = None, None

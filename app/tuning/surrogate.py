@@ -91,8 +91,8 @@ class Surrogate:
         Returns:
             List of rows, fewer than `count` if the space is exhausted.
         """
-        known = [one for one in observations if np.isfinite(one.value)]
-        failed = [one for one in observations if not np.isfinite(one.value)]
+        known = [observation for observation in observations if np.isfinite(observation.value)]
+        failed = [observation for observation in observations if not np.isfinite(observation.value)]
         if len(known) < 2:
             return self.space.unused(count, taken, rng)
         processes, self._full = self._processes(known, rng), {}
@@ -114,7 +114,7 @@ class Surrogate:
         Returns:
             Median, and the bounds within one deviation, three arrays `(m,)`.
         """
-        known = [one for one in observations if np.isfinite(one.value)]
+        known = [observation for observation in observations if np.isfinite(observation.value)]
         mean, deviation = self._processes(known, rng)[0].predict(self._points(rows))
         return tuple(self._warp.inverse(mean + shift * deviation) for shift in (0.0, -1.0, 1.0))
 
@@ -135,9 +135,9 @@ class Surrogate:
         """
         if not self.kernel.over_time:
             known = _largest_budget(known, len(self.space.names) + 2)
-        times = np.array([one.time for one in known])
-        points = self._points(np.array([one.row for one in known]), times)
-        values = np.array([one.value for one in known])
+        times = np.array([trial.time for trial in known])
+        points = self._points(np.array([trial.row for trial in known]), times)
+        values = np.array([trial.value for trial in known])
         if self._process is not None and not np.array_equal(self._process.points, points[: len(self._process.points)]):
             self.theta, self._process = None, None  # another budget's observations
         if self.theta is None or len(known) >= self.learnt_on + max(1, self.learnt_on // 10):
@@ -166,8 +166,8 @@ class Surrogate:
         if space.size <= MOST_CANDIDATES:
             rows = space.all()
         else:
-            best = sorted(known, key=lambda one: one.value)[:5]
-            rows = np.concatenate([space.draw(1000, rng), *(space.near(one.row, 100, rng) for one in best)])
+            best = sorted(known, key=lambda observation: observation.value)[:5]
+            rows = np.concatenate([space.draw(1000, rng), *(space.near(candidate.row, 100, rng) for candidate in best)])
             promise = self._promise(process, rows)
             for spread in (0.05, 0.02):
                 top = np.argsort(-promise, kind="stable")[:10]
@@ -183,7 +183,7 @@ class Surrogate:
     def _feasibility(self, known, failed, rows, rng):
         if not self.uses_feasibility or not failed:
             return np.ones(len(rows))
-        tried = np.array([one.row for one in known + failed])
+        tried = np.array([trial.row for trial in known + failed])
         model = Feasibility(self.space.categorical)
         model.fit(self.space.features(tried), [True] * len(known) + [False] * len(failed), rng)
         return model.probability(self.space.features(rows))
@@ -196,28 +196,31 @@ class Surrogate:
         lowest = [self._at_full_budget(process).min() for process in processes]
         for row in running:
             point = self._points(row[None])[0]
-            for one in watched:
-                one.append(point, one.process.predict(point[None])[0][0] if lie is None else lie)
+            for candidate in watched:
+                candidate.append(point, candidate.process.predict(point[None])[0][0] if lie is None else lie)
         if self.uses_feasibility:  # where nothing can be trained nothing is uncertain either
             for failure in failed:
                 point = self._points(failure.row[None])[0]
-                for one in watched:
-                    mean, deviation = one.process.predict(point[None])
-                    one.append(point, mean[0] + deviation[0])
+                for item in watched:
+                    mean, deviation = item.process.predict(point[None])
+                    item.append(point, mean[0] + deviation[0])
         chosen, free = [], np.ones(len(rows), bool)
         sizes = self._sizes(known, failed, rows, rng)
         if sizes is not None:
             feasible = feasible * sizes.predicted
         while len(chosen) < count and free.any():
-            promises = [self.acquire(one.mean, one.deviation, low) for one, low in zip(watched, lowest, strict=True)]
+            promises = [
+                self.acquire(candidate.mean, candidate.deviation, low)
+                for candidate, low in zip(watched, lowest, strict=True)
+            ]
             scores = np.where(free, np.mean(promises, axis=0) * feasible, -1.0)
             index = self._highest(scores, rows, sizes)
             free[index] = False
             chosen.append(rows[index])
             if len(chosen) < count:
                 point = self._points(rows[index][None])[0]
-                for one in watched:
-                    one.append(point, one.mean[index] if lie is None else lie)
+                for entry in watched:
+                    entry.append(point, entry.mean[index] if lie is None else lie)
         for process, size in zip(processes, before, strict=True):
             if process.factor.size > size:
                 process.drop(process.factor.size - size)
@@ -235,12 +238,12 @@ class Surrogate:
 
     def _sizes(self, known, failed, rows, rng):
         """Failures by size, where sizes are counted before a model is built and something has failed."""
-        if self.size_of is None or not self.uses_feasibility or not any(one.size for one in failed):
+        if self.size_of is None or not self.uses_feasibility or not any(trial.size for trial in failed):
             return None
         if self._probes is None:  # a few anywhere: a size is cheap to count and smooth to predict
             drawn = self.space.draw(PROBES, np.random.default_rng(0))
             self._probes = drawn, np.array([self.log_size(self.space.values(row)) for row in drawn])
-        tried = [one for one in known + failed if one.size]
+        tried = [trial for trial in known + failed if trial.size]
         return SizeFeasibility(self.space, self._probes).fit(tried, rows, rng)
 
     def _highest(self, scores, rows, sizes):
@@ -265,8 +268,8 @@ class Surrogate:
 
 def _largest_budget(known, enough):
     """Observations at the largest budget that has enough of them (BOHB's rule); without such, all."""
-    for time in sorted({one.time for one in known}, reverse=True):
-        there = [one for one in known if one.time == time]
+    for time in sorted({trial.time for trial in known}, reverse=True):
+        there = [trial for trial in known if trial.time == time]
         if len(there) >= enough:
             return there
     return known

@@ -92,8 +92,8 @@ class VolumeDecision:
         Returns:
             `VolumeDecision`.
         """
-        logits = np.concatenate([one[0] for one in volumes])
-        truth = np.concatenate([one[1] for one in volumes])
+        logits = np.concatenate([volume[0] for volume in volumes])
+        truth = np.concatenate([volume[1] for volume in volumes])
         logits, truth = logits[truth >= 0], truth[truth >= 0]
 
         def entropy(log_temperature):
@@ -101,10 +101,10 @@ class VolumeDecision:
 
         temperature = float(np.exp(minimize_scalar(entropy, bounds=(-3, 3), method="bounded").x))
         decision = dataclasses.replace(self, temperature=temperature)
-        margins = np.array([decision._margin(one[0]) for one in volumes])
-        spine = np.array([np.any(one[1] == len(self.classes) - 1) for one in volumes])
+        margins = np.array([decision._margin(volume[0]) for volume in volumes])
+        spine = np.array([np.any(volume[1] == len(self.classes) - 1) for volume in volumes])
         decision = dataclasses.replace(decision, **_logistic(margins, spine))
-        bodies = [one for one, is_spine in zip(volumes, spine, strict=True) if not is_spine]
+        bodies = [volume for volume, is_spine in zip(volumes, spine, strict=True) if not is_spine]
         for sharpness in SHARPNESS[::-1]:
             sharper = dataclasses.replace(decision, sharpness=sharpness)
             held = sharper.intervals_held(bodies)
@@ -144,14 +144,14 @@ class VolumeDecision:
         marginals[:, : chain.classes - 1] = beliefs.marginals[:, :-1]
         marginals[:, 0] += beliefs.marginals[:, -1]
         regions = []
-        for index, one in enumerate(segments):
-            if not 0 < one.label < chain.classes - 1:
+        for index, segment in enumerate(segments):
+            if not 0 < segment.label < chain.classes - 1:
                 continue
             after = segments[index + 1].label if index + 1 < len(segments) else None
             regions.append(Region(
-                self.classes[one.label], one.start, one.stop,
-                float(beliefs.marginals[one.start : one.stop, one.label].mean()),
-                (0, 0) if one.start == 0 else beliefs.interval(one.label),
+                self.classes[segment.label], segment.start, segment.stop,
+                float(beliefs.marginals[segment.start : segment.stop, segment.label].mean()),
+                (0, 0) if segment.start == 0 else beliefs.interval(segment.label),
                 (count, count) if after is None else beliefs.interval(after),
             ))  # fmt: skip
         return Decided(regions, spine, float(reversed_by), marginals)
@@ -166,8 +166,8 @@ class VolumeDecision:
             `(slices,)` integers.
         """
         found = np.zeros(len(decided.marginals), int)
-        for one in decided.regions:
-            found[one.start : one.stop] = self.classes.index(one.name)
+        for region in decided.regions:
+            found[region.start : region.stop] = self.classes.index(region.name)
         return found
 
     def _margin(self, logits):
@@ -211,7 +211,7 @@ def shared_boundaries(truth, decided, classes):
         List of the slice before which the upper region truly begins, and the decided `Region` that begins there. A
         region that is decided to be cut by the first slice has no boundary.
     """
-    begun = {one.name: one for one in decided.regions if one.start > 0}
+    begun = {region.name: region for region in decided.regions if region.start > 0}
     return [
         (place, begun[classes[after]])
         for place, (before, after) in enumerate(itertools.pairwise(truth), start=1)

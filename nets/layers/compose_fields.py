@@ -38,5 +38,5 @@ class ComposeFields(keras.layers.Layer):
         return compose(*transforms)
 
     def compute_output_spec(self, transforms):
-        dense = [one for one in transforms if not is_affine(one)]
+        dense = [transform for transform in transforms if not is_affine(transform)]
         return keras.KerasTensor((dense or transforms)[-1].shape, dtype="float32")

@@ -105,7 +105,7 @@ class _GeneratedKernel(_HyperConv):
 
     def _convolve_sample(self, pair):
         x, kernel = pair
-        return self.convolve(keras.tree.map_structure(lambda one: one[None], x), kernel)[0]
+        return self.convolve(keras.tree.map_structure(lambda tensor: tensor[None], x), kernel)[0]
 
     def add_shift(self, units):
         self.shift = self.add_weight(name="shift", shape=(units, self.filters), initializer="zeros")

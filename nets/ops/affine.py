@@ -117,14 +117,14 @@ def parameters_to_affine(parameters, rank=3):
         )
     parameters = ops.cast(parameters, "float32")
     identity = [0.0] * (rank + angles) + [1.0] * rank + [0.0] * angles
-    one = ops.ones_like(parameters[:, 0])
+    ones = ops.ones_like(parameters[:, 0])
     values = [
-        parameters[:, place] if place < parameters.shape[-1] else default * one
+        parameters[:, place] if place < parameters.shape[-1] else default * ones
         for place, default in enumerate(identity)
     ]
     translation, turns, scales, shears = (values[a:b] for a, b in zip([0, *ends], ends, strict=False))
-    rotation = _rotation([angle * (math.pi / 180.0) for angle in turns], one)
-    triangle = [[one if row == column else 0.0 * one for column in range(rank)] for row in range(rank)]
+    rotation = _rotation([angle * (math.pi / 180.0) for angle in turns], ones)
+    triangle = [[ones if row == column else 0.0 * ones for column in range(rank)] for row in range(rank)]
     above = [(row, column) for row in range(rank) for column in range(row + 1, rank)]
     for (row, column), shear in zip(above, shears, strict=True):
         triangle[row][column] = shear
@@ -133,14 +133,14 @@ def parameters_to_affine(parameters, rank=3):
     return ops.concatenate([linear, ops.stack(translation, axis=-1)[..., None]], axis=-1)
 
 
-def _rotation(angles, one):
+def _rotation(angles, ones):
     cosines, sines = [ops.cos(angle) for angle in angles], [ops.sin(angle) for angle in angles]
-    zero = 0.0 * one
+    zero = 0.0 * ones
     if len(angles) == 1:
         return _matrix([[cosines[0], -sines[0]], [sines[0], cosines[0]]])
-    x = _matrix([[one, zero, zero], [zero, cosines[0], -sines[0]], [zero, sines[0], cosines[0]]])
-    y = _matrix([[cosines[1], zero, sines[1]], [zero, one, zero], [-sines[1], zero, cosines[1]]])
-    z = _matrix([[cosines[2], -sines[2], zero], [sines[2], cosines[2], zero], [zero, zero, one]])
+    x = _matrix([[ones, zero, zero], [zero, cosines[0], -sines[0]], [zero, sines[0], cosines[0]]])
+    y = _matrix([[cosines[1], zero, sines[1]], [zero, ones, zero], [-sines[1], zero, cosines[1]]])
+    z = _matrix([[cosines[2], -sines[2], zero], [sines[2], cosines[2], zero], [zero, zero, ones]])
     return ops.matmul(x, ops.matmul(y, z))
 
 

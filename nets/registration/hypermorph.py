@@ -79,8 +79,8 @@ class HyperMorph(RegistrationModel):
     ):
         objective = Objective(**objective) if isinstance(objective, dict) else objective or Objective()
         given = [{"name": "lambda"}] if hyper is None else hyper
-        hyper = [HyperParameter(**one) if isinstance(one, dict) else one for one in given]
-        names = [one.name for one in hyper]
+        hyper = [HyperParameter(**parameter) if isinstance(parameter, dict) else parameter for parameter in given]
+        names = [each.name for each in hyper]
         if generator not in GENERATORS:
             raise ValueError(
                 f"Received an invalid value for `generator`, expected one of {', '.join(GENERATORS)}. "
@@ -90,8 +90,8 @@ class HyperMorph(RegistrationModel):
             raise ValueError(f"Expected one or several different hyper-parameters. Received: {names}")
 
         hypernetwork = Hypernetwork(
-            [one.low for one in hyper],
-            [one.high for one in hyper],
+            [each.low for each in hyper],
+            [each.high for each in hyper],
             units,
             depth,
             name="hypernetwork",
@@ -130,7 +130,7 @@ class HyperMorph(RegistrationModel):
     def get_config(self):
         return {
             **self.arguments,
-            "hyper": [dataclasses.asdict(one) for one in self.hyper_parameters],
+            "hyper": [dataclasses.asdict(hyper) for hyper in self.hyper_parameters],
             "objective": dataclasses.asdict(self.objective),
             "name": self.name,
         }

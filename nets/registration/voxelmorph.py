@@ -59,11 +59,11 @@ class RegistrationModel(keras.Model):
 
     def hyper_values(self, x):
         """Dict from hyper-parameter to its values in a batch; empty where all are fixed."""
-        return {one.name: x["hyper"][:, column] for column, one in enumerate(self.hyper_parameters)}
+        return {hyper.name: x["hyper"][:, column] for column, hyper in enumerate(self.hyper_parameters)}
 
     def hyper_highest(self):
         """Dict from hyper-parameter to its highest value."""
-        return {one.name: one.high for one in self.hyper_parameters}
+        return {hyper.name: hyper.high for hyper in self.hyper_parameters}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         # PyTorch's train_on_batch hands the loss NumPy arrays.

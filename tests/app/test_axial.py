@@ -47,9 +47,9 @@ def test_all_48_orders_give_the_same_slices(order, flips, body):
 def test_a_real_head_in_all_48_orders(data_folder):
     """The same, on files that other software wrote."""
     stacks = [axial_stack(read_volume(path), 32) for path in sorted((data_folder / "io_orientation").glob("*.nii.gz"))]
-    assert len({one.orientation for one in stacks}) == 48
-    for one in stacks[1:]:
-        np.testing.assert_allclose(one.slices, stacks[0].slices, atol=2e-3)
+    assert len({stack.orientation for stack in stacks}) == 48
+    for stack in stacks[1:]:
+        np.testing.assert_allclose(stack.slices, stacks[0].slices, atol=2e-3)
 
 
 def test_slices_are_seen_as_radiologists_look_at_them():
@@ -102,7 +102,7 @@ def test_a_header_in_metres_is_flagged_not_fatal():
     assert "implausible voxel size" in stack.flags[0]
 
 
-@pytest.mark.parametrize(("volume", "message"), BAD, ids=[one[1] for one in BAD])
+@pytest.mark.parametrize(("volume", "message"), BAD, ids=[item[1] for item in BAD])
 def test_what_is_no_volume_is_refused(volume, message):
     """In words, before the network sees it."""
     with pytest.raises(UserError, match=message):
@@ -115,7 +115,7 @@ def test_regions_by_slices_millimetres_or_labels(body, tmp_path):
         volume = stored(body, np.arange(3), np.array(flips))
         stack = axial_stack(volume, 8)
         by_mm = slice_classes("legs 97.5:120 mm; pelvis 120:300 mm", stack, tmp_path)
-        assert [CLASSES[one] for one in by_mm] == ["legs"] * 4 + ["pelvis"] * 14
+        assert [CLASSES[item] for item in by_mm] == ["legs"] * 4 + ["pelvis"] * 14
         text = "legs 0:3; pelvis 4:17" if flips[2] > 0 else "pelvis 0:13; legs 14:17"
         np.testing.assert_array_equal(slice_classes(text, stack, tmp_path), by_mm)
         labels = np.zeros(volume.array.shape, "uint8")
@@ -154,7 +154,7 @@ def test_a_simulated_body_has_its_regions_where_it_says():
     whole = next(scan for number in range(40) if (scan := Scan(BodiesConfig(matrix=48), number)).kind == "whole")
     stack = axial_stack(whole.volume(), 48)
     classes = slice_classes(whole.regions(), stack, ".")
-    seen = [CLASSES[one] for one in dict.fromkeys(classes[classes > 0])]
+    seen = [CLASSES[item] for item in dict.fromkeys(classes[classes > 0])]
     assert seen == ["legs", "pelvis", "abdomen", "chest", "head"]
     body = whole.body
     heights = stack.heights_mm - whole.origin

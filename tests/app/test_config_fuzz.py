@@ -47,9 +47,9 @@ def test_nasty_values(name):
     """A traceback, an accepted number without bound or a line that repaints the terminal: for none of the values."""
     kind, path = CONFIGS[name], Path(ROOT, "configs", f"{name}.yaml")
     keys = [
-        ".".join(one)
-        for one in leaves(yaml.safe_load(path.read_text(encoding="utf-8")))
-        if one[0] != "search" or len(one) < 3
+        ".".join(item)
+        for item in leaves(yaml.safe_load(path.read_text(encoding="utf-8")))
+        if item[0] != "search" or len(item) < 3
     ]
     rng = random.Random(0)
     for key in keys:

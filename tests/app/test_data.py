@@ -77,7 +77,7 @@ def test_whole_file_or_none(tmp_path):
     with pytest.raises(RuntimeError, match="full"):
         fail()
     assert path.read_text(encoding="utf-8") == "old"
-    assert [one.name for one in tmp_path.iterdir()] == ["a.txt"]
+    assert [item.name for item in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_real_orientations_are_one_head(data_folder):
@@ -144,7 +144,7 @@ def test_no_two_inputs_have_one_name(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / f"{name}.nii.gz").touch()
     files = [tmp_path / f"{name}.nii.gz" for name in ("a-001", "a", "other/a", "a-002")]
-    names = [one.name for one in find_volumes(files)[0]]
+    names = [item.name for item in find_volumes(files)[0]]
     assert len(set(names)) == 4, names
 
 
@@ -212,14 +212,14 @@ def test_batches_depend_on_seed_epoch_and_step_alone(phantoms):
         training = TrainingConfig(steps=5, batch_size=2, hyper_per=per)
         return TrainingPairs(subjects, cache, hyper, training, seed=7, first_epoch=first)
 
-    one, resumed = dataset(), dataset(first=1)
-    one[4]
-    one.on_epoch_end()
+    whole, resumed = dataset(), dataset(first=1)
+    whole[4]
+    whole.on_epoch_end()
     for step in (3, 0):
-        (a,), (b,) = one[step], resumed[step]
+        (a,), (b,) = whole[step], resumed[step]
         for name in a:
             np.testing.assert_array_equal(a[name], b[name])
-    assert one[0][0]["hyper"].shape == (2, 1)
+    assert whole[0][0]["hyper"].shape == (2, 1)
     shared = [dataset(per="batch").draw(0, step)[1] for step in range(10)]
     assert all(values[0] == values[1] for values in shared)
 

@@ -27,7 +27,7 @@ def write_series(folder, array, normal=(0.0, 0.0, 1.0), step=4.0, name="1.2.3", 
         at = np.array([-10.0, 20.0, 5.0]) + np.array(normal) * place
         tags = {
             "0008|0060": "MR", "0020|000e": name, "0020|000d": "1.2", "0008|0018": f"{name}.{number}",
-            "0020|0032": "\\".join(f"{one:.4f}" for one in at), "0020|0037": "1\\0\\0\\0\\1\\0",
+            "0020|0032": "\\".join(f"{item:.4f}" for item in at), "0020|0037": "1\\0\\0\\0\\1\\0",
             "0020|0013": str(number), "0018|0015": part, "0008|103e": "t2", "0018|0086": str(echo),
         }  # fmt: skip
         for key, value in tags.items():
@@ -91,7 +91,10 @@ def test_several_series_in_a_folder_are_kept_apart(array, tmp_path):
     write_series(tmp_path, array, name="1.2.3")
     write_series(tmp_path, array[:4], name="1.2.4", part="CHEST")
     series, _ = read_dicom_folder(tmp_path)
-    assert sorted((one.volume().array.shape[2], one.body_part) for one in series) == [(4, "CHEST"), (6, "PELVIS")]
+    assert sorted((dicom_series.volume().array.shape[2], dicom_series.body_part) for dicom_series in series) == [
+        (4, "CHEST"),
+        (6, "PELVIS"),
+    ]
     with pytest.raises(UserError, match="must hold one DICOM series; found 2 series"):
         read_volume(tmp_path)
 

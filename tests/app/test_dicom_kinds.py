@@ -70,8 +70,8 @@ def test_other_files_in_the_folder_are_no_slices(array, tmp_path):
     with pytest.raises(UserError, match="one file of a DICOM series, or no image; give the folder"):
         read_volume(tmp_path / "disk" / "S1" / "007")
     for given in (tmp_path / "disk", tmp_path / "disk" / "DICOMDIR"):
-        (one,), problems = find_volumes([given])
-        assert (one.name, problems) == ("S1", [])
+        (scan,), problems = find_volumes([given])
+        assert (scan.name, problems) == ("S1", [])
     with pytest.raises(UserError, match="its subfolders hold some, name one"):
         read_volume(tmp_path / "disk")
 
@@ -82,9 +82,9 @@ def test_frames_of_one_file_are_sorted_by_position(array, tmp_path, order, kind)
     """Scanners interleave: by their order in the file a brain would be shuffled."""
     path = write_enhanced(tmp_path / "s" / "e", array, np.array(order), kind=kind)
     volume = check(tmp_path / "s", array)
-    (one,), problems = find_volumes([path])
+    (scan,), problems = find_volumes([path])
     assert not problems
-    np.testing.assert_array_equal(one.volume().array, volume.array)
+    np.testing.assert_array_equal(scan.volume().array, volume.array)
     np.testing.assert_array_equal(read_volume(path).array, volume.array)
 
 
@@ -113,8 +113,8 @@ def test_stacks_echoes_and_times_in_one_file_are_parts(array, tmp_path, capsys):
         check(folder, array[::-1] // 2, flags=["is read, left out: #1"], part=2)
         np.testing.assert_array_equal(read_volume(f"{folder}#2").array, np.transpose(array[::-1] // 2, (2, 1, 0)))
         assert "left out: #1" in capsys.readouterr().out
-        (one,), _ = find_volumes([f"{folder}#2"])
-        np.testing.assert_array_equal(one.volume().array, np.transpose(array[::-1] // 2, (2, 1, 0)))
+        (scan,), _ = find_volumes([f"{folder}#2"])
+        np.testing.assert_array_equal(scan.volume().array, np.transpose(array[::-1] // 2, (2, 1, 0)))
     _, refused = read_dicom_folder(tmp_path / "time", 3)
     assert "#3: it has 2 parts; name one from 1 to 2" in refused[0]
 
@@ -154,7 +154,7 @@ def test_series_of_one_study_whose_numbers_run_on(array, tmp_path):
     write_slices(tmp_path / "s", array // 2, each=lambda n: {"name": f"b{n}", "InstanceNumber": 7 + n},
                  SeriesInstanceUID="1.2.3.5")  # fmt: skip
     series, _ = read_dicom_folder(tmp_path / "s")
-    assert [one.volume().array.shape[2] for one in series] == [6, 6]
+    assert [dicom_series.volume().array.shape[2] for dicom_series in series] == [6, 6]
 
 
 def test_second_copies_of_files_are_left_out(array, tmp_path):

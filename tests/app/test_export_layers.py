@@ -38,7 +38,7 @@ def test_exported_layers_answer_alike_with_tensorflow_alone(tmp_path):
             inputs = keras.tree.map_structure(symbolic, arguments)
             model = keras.Model(keras.tree.flatten(inputs), layer(*inputs))
             archive.track(model)
-            specs = [keras.InputSpec(shape=one.shape, dtype="float32") for one in model.inputs]
+            specs = [keras.InputSpec(shape=item.shape, dtype="float32") for item in model.inputs]
             archive.add_endpoint(name, serving(model), specs)
             arrays = {f"{place:02d}": array for place, array in enumerate(keras.tree.flatten(arguments))}
             np.savez(tmp_path / f"{name}.npz", **arrays)

@@ -7,7 +7,7 @@ from tests.app.format_cases import CASES, MARKED, PAGE, answer, table
 EACH = [(name, *case) for name, cases in CASES.items() for case in cases]
 
 
-@pytest.mark.parametrize(("name", "kind", "write", "expected"), EACH, ids=[f"{one[0]}-{one[1]}" for one in EACH])
+@pytest.mark.parametrize(("name", "kind", "write", "expected"), EACH, ids=[f"{item[0]}-{item[1]}" for item in EACH])
 def test_each_kind_of_file(tmp_path, name, kind, write, expected):
     """A file that is read wrongly, or refused without a remedy."""
     said = answer(write, tmp_path)

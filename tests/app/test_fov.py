@@ -64,9 +64,9 @@ def test_a_killed_training_ends_the_same(trained, main, kill_at, tmp_path):
     done = main(*words)
     assert done.returncode == 0, done.stderr
     assert "resuming after epoch 1" in done.stdout or "training is complete" in done.stdout
-    weights = [load_checkpoint(one / "model.keras").get_weights() for one in (folder, tmp_path / "run")]
-    for one, other in zip(*weights, strict=True):
-        assert np.array_equal(one, other)
+    weights = [load_checkpoint(item / "model.keras").get_weights() for item in (folder, tmp_path / "run")]
+    for weight, other in zip(*weights, strict=True):
+        assert np.array_equal(weight, other)
 
 
 def test_predict_says_what_where_and_what_is_odd(trained, main, tmp_path):

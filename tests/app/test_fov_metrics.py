@@ -48,8 +48,8 @@ def test_a_region_of_which_little_is_shown_may_be_named_or_not():
     """A slice of pelvis at the edge of an abdomen decides nothing; three of them do."""
     for shown, right in ((1, True), (3, False)):
         truth = [PELVIS] * shown + [ABDOMEN] * (20 - shown)
-        one = decided(("abdomen", 0, 20))
-        row = volume_row(stack(truth), np.full(20, ABDOMEN), one, np.full(20, ABDOMEN))
+        outcome = decided(("abdomen", 0, 20))
+        row = volume_row(stack(truth), np.full(20, ABDOMEN), outcome, np.full(20, ABDOMEN))
         assert row["regions_right"] is right
         assert row["regions_right_strict"] is False
         assert row["decided_wrong"] == shown

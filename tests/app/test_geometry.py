@@ -194,9 +194,9 @@ def test_distance_of_corners_is_that_of_the_far_corner():
 @pytest.mark.parametrize(("shift", "same"), [(0.0, True), (0.04, True), (0.06, False)])
 def test_grids_may_differ_by_a_twentieth_of_a_voxel(array, capsys, shift, same):
     """Rounded headers are one grid, and that is said; half a voxel is another."""
-    one, other = Volume(array, PLACED), Volume(array, PLACED.copy())
+    first, other = Volume(array, PLACED), Volume(array, PLACED.copy())
     other.affine[:3, 3] += shift * PLACED[:3, 0]
-    assert one.same_grid(other, ("a.nii", "b.nii")) == same
+    assert first.same_grid(other, ("a.nii", "b.nii")) == same
     assert ("taken for the same grid" in capsys.readouterr().out) == (same and shift > 0)
 
 

@@ -82,7 +82,7 @@ def test_register_without_a_config(trained, phantoms, main, tmp_path):
     """`--set` gives all."""
     images = [phantoms.parent / "image" / f"phantom-00{number}.nii.gz" for number in (0, 1)]
     words = [f"moving={images[0]}", f"fixed={images[1]}", f"model={trained}"]
-    done = main("register", "--dry-run", *(word for one in words for word in ("--set", one)))
+    done = main("register", "--dry-run", *(word for item in words for word in ("--set", item)))
     assert done.returncode == 0, done.stderr
     assert f"output: {ROOT / 'runs' / 'register'}" in done.stdout
 

@@ -203,8 +203,8 @@ def test_a_killed_transfer_ends_the_same(source, config, main, kill_at):
         taken_up = "resuming after epoch 1" in done.stdout or "training is complete" in done.stdout
         assert taken_up == (name == "killed")
         weights.append(load_checkpoint(config.folder / name / "model.keras").get_weights())
-    for one, other in zip(*weights, strict=True):
-        assert np.array_equal(one, other)
+    for weight, other in zip(*weights, strict=True):
+        assert np.array_equal(weight, other)
 
 
 def _broken(kind, folder, cohort):
@@ -322,11 +322,11 @@ def test_the_largest_part_alone_where_wanted():
     array = np.full((16, 16, 16), 0.1, "float32")
     array[2:8, 2:8, 2:8] = array[11:14, 11:14, 11:14] = 1.0
     volume, contract = Volume(array, np.diag([2.0, 2.0, 2.0, 1.0])), kidney_contract(spacing_mm=2.0)
-    both, one = (segment(_Bright(), contract, volume, largest) for largest in (False, True))
-    assert (both.components, one.components) == (2, 1)
+    both, single = (segment(_Bright(), contract, volume, largest) for largest in (False, True))
+    assert (both.components, single.components) == (2, 1)
     assert both.mask.sum() == 6**3 + 3**3
-    assert one.mask.sum() == 6**3
-    assert one.volume_ml == pytest.approx(6**3 * 8 / 1000)
+    assert single.mask.sum() == 6**3
+    assert single.volume_ml == pytest.approx(6**3 * 8 / 1000)
 
 
 def test_the_smaller_population_is_drawn_as_often():

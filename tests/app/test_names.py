@@ -32,9 +32,9 @@ def test_a_name_is_the_same_however_its_accents_are_stored(tmp_path, name, store
     for asked in ("NFC", "NFD"):
         path = tmp_path / unicodedata.normalize(asked, f"Größe {name}") / unicodedata.normalize(asked, f"{name}.nii.gz")
         assert read_volume(path).array.shape == (3, 4, 5)
-        (one,), problems = find_volumes([path.parent])
+        (scan,), problems = find_volumes([path.parent])
         assert not problems
-        assert unicodedata.normalize("NFC", one.name) == unicodedata.normalize("NFC", name)
+        assert unicodedata.normalize("NFC", scan.name) == unicodedata.normalize("NFC", name)
         cohort = tmp_path / "cohort.csv"
         cohort.write_text(f'subject,image\ns1,"{path.relative_to(tmp_path)}"\n', encoding="utf-8")
         (subject,) = read_cohort(CohortConfig(cohort=cohort))
@@ -66,14 +66,14 @@ def test_results_of_long_names_can_be_written(tmp_path, name, capsys):
     given, to = tmp_path / "in", tmp_path / "out"
     given.mkdir()
     write(given / f"{name}.nii.gz"[-255:])
-    (one,), problems = find_volumes([given])
+    (scan,), problems = find_volumes([given])
     assert not problems
-    assert f"they begin with {one.name}" in capsys.readouterr().out
+    assert f"they begin with {scan.name}" in capsys.readouterr().out
     for ending in ("_mask.nii.gz", "_jacobian_determinant.nii.gz"):
-        write(to / f"{one.name}{ending}")
-    write_json(to / f"{one.name}.json", {})
+        write(to / f"{scan.name}{ending}")
+    write_json(to / f"{scan.name}.json", {})
     same = find_volumes([given])[0][0].name
-    assert same == one.name
+    assert same == scan.name
 
 
 def test_links_are_followed_once(tmp_path):
@@ -88,7 +88,7 @@ def test_links_are_followed_once(tmp_path):
     (elsewhere / "back").symlink_to(given)
     (given / "file.nii.gz").symlink_to(elsewhere / "far.nii.gz")
     found, problems = find_volumes([given])
-    assert sorted(one.name for one in found) == ["far", "file", "near"]
+    assert sorted(item.name for item in found) == ["far", "file", "near"]
     assert not problems
 
 
@@ -97,7 +97,7 @@ def test_a_link_to_nothing_is_said(tmp_path):
     write(tmp_path / "there.nii.gz")
     os.symlink("/nowhere/.git/annex/objects/x", tmp_path / "away.nii.gz")
     found, problems = find_volumes([tmp_path])
-    assert [one.name for one in found] == ["there"]
+    assert [item.name for item in found] == ["there"]
     assert len(problems) == 1
     assert "away.nii.gz: a link to a file that is not there; fetch it" in problems[0]
     with pytest.raises(UserError, match="away.nii.gz"):

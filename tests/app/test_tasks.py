@@ -177,7 +177,7 @@ def test_registration_figures(registered):
     labels = [
         np.asarray(nibabel.load(path).dataobj) for path in (folder / "moved_labels.nii.gz", files["fixed_labels"])
     ]
-    a, b = (one == 2 for one in labels)
+    a, b = (label == 2 for label in labels)
     assert metrics["dice"]["2"] == pytest.approx(2 * (a & b).sum() / (a.sum() + b.sum()))
     assert metrics["hyper"] == {"lambda": 0.1}
 

@@ -104,7 +104,7 @@ def test_predict_with_transform_surface_and_points(trained, config, cohort, main
     inside = voxels.mean(axis=0)
     far = voxels[np.argmax(np.linalg.norm(voxels - inside, axis=1))]
     points = [(*inside, 1), (*(inside + 0.7 * (far - inside)), 0)]
-    (tmp_path / "points.csv").write_text("x,y,z,inside\n" + "\n".join(",".join(map(str, one)) for one in points))
+    (tmp_path / "points.csv").write_text("x,y,z,inside\n" + "\n".join(",".join(map(str, point)) for point in points))
     done = main("template", "predict", "--config", trained, "--input", image, "--to", tmp_path / "pointed",
                 "--points", tmp_path / "points.csv")  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -138,8 +138,8 @@ def test_a_killed_training_ends_the_same(config, main, kill_at):
             kill_at("epoch 2/2", "template", "--config", path)
         assert main("template", "--config", path).returncode in (0, 2)  # a plain displacement may break the topology
         weights.append(load_checkpoint(config.folder / name / "model.keras").get_weights())
-    for one, other in zip(*weights, strict=True):
-        assert np.array_equal(one, other)
+    for weight, other in zip(*weights, strict=True):
+        assert np.array_equal(weight, other)
 
 
 def test_the_unet_beside_it(config, main):
@@ -182,7 +182,9 @@ def test_a_set_of_brain_structures(data_folder, config, main, tmp_path):
     assert template.topologies()[:6] == (Topology(1, 0, 0),) * 6
     masks = [read_volume(folder / "labels" / name).array for name in names]
     # As it is read, between voxels too: at their middles alone thin structures have more.
-    fine = [zoom(one, 2, order=1, mode="nearest", grid_mode=True) for one in np.moveaxis(template.distances[0], -1, 0)]
+    fine = [
+        zoom(item, 2, order=1, mode="nearest", grid_mode=True) for item in np.moveaxis(template.distances[0], -1, 0)
+    ]
     found = labelled(np.stack(fine, axis=-1), labels)
     for label in labels:
         millilitres = np.sum(found == label) * 2.0**3 / 1000

@@ -202,8 +202,8 @@ def test_every_config_that_reads_images_can_say_so(tmp_path):
     path = put(tmp_path, "a.nii", nifti(with_nan()))
     assert check_image(path, 3)[1]
     assert not check_image(path, 3, "zero")[1]
-    (one,), _ = find_volumes([path])
-    assert np.isfinite(one.volume().array).all()
+    (scan,), _ = find_volumes([path])
+    assert np.isfinite(scan.volume().array).all()
     (tmp_path / "c.csv").write_text("subject,image,mask\na,a.nii,a.nii\n")
     (tmp_path / "r.csv").write_text("subject,image,regions\na,a.nii,chest\n")
     cubes = CubeDataConfig(cohort=tmp_path / "c.csv", nan="zero")
@@ -236,7 +236,7 @@ NAMED = [
 ]
 
 
-@pytest.mark.parametrize(("name", "content", "note"), NAMED, ids=[one[0] for one in NAMED])
+@pytest.mark.parametrize(("name", "content", "note"), NAMED, ids=[item[0] for item in NAMED])
 def test_content_counts_and_not_the_name(tmp_path, capsys, name, content, note):
     """Browsers unpack, people rename: the image is there all the same, and what was odd about it is said."""
     path = put(tmp_path, name, content)
@@ -246,9 +246,9 @@ def test_content_counts_and_not_the_name(tmp_path, capsys, name, content, note):
     np.testing.assert_allclose(volume.affine, AFFINE, atol=1e-5)
     assert note in printed
     assert bool(printed) == bool(note)
-    (one,), problems = find_volumes([path])
+    (scan,), problems = find_volumes([path])
     assert not problems
-    assert one.name == name.split(".")[0]
+    assert scan.name == name.split(".")[0]
 
 
 def tar(content):
@@ -292,7 +292,7 @@ STRANGE = [
 
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".hdr", ".mgz", ".mha", ".nrrd", ".npz"])
-@pytest.mark.parametrize(("kind", "content", "words"), STRANGE, ids=[one[0] for one in STRANGE])
+@pytest.mark.parametrize(("kind", "content", "words"), STRANGE, ids=[item[0] for item in STRANGE])
 def test_something_else_is_called_by_its_name(tmp_path, kind, content, words, suffix):
     """'Damaged' sends people to look for another disk, where a login page was saved."""
     path = put(tmp_path, f"a{suffix}", content)

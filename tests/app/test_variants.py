@@ -47,11 +47,11 @@ def test_plain_voxelmorph(main, small_config, phantoms, tmp_path):
     assert " at <" not in (output / "report.html").read_text(encoding="utf-8")
     images = [phantoms.parent / "image" / f"phantom-00{number}.nii.gz" for number in (0, 1)]
     pair = [f"output={tmp_path / 'out'}", f"model={output}", f"moving={images[0]}", f"fixed={images[1]}"]
-    done = main("register", *(word for one in pair for word in ("--set", one)))
+    done = main("register", *(word for part in pair for word in ("--set", part)))
     assert done.returncode == 0, done.stderr
     done = main(
         "register",
-        *(word for one in [f"output={tmp_path / 'other'}", *pair[1:], "hyper.lambda=0.2"] for word in ("--set", one)),
+        *(word for item in [f"output={tmp_path / 'other'}", *pair[1:], "hyper.lambda=0.2"] for word in ("--set", item)),
     )
     assert done.returncode == 2
     assert "the model has no such hyper-parameter" in done.stderr

@@ -186,7 +186,7 @@ def test_more_than_the_machine_has(main, tmp_path, monkeypatch, task, dry):
     monkeypatch.setattr("app.training.cost.machine_bytes", lambda: 8 * 2**30)
     monkeypatch.setattr("app.training.cost._graphics_bytes", lambda: 0)
     for sets in TOO_LARGE[task]:
-        words = [word for one in (*EXTRA.get(task, ()), *sets) for word in ("--set", one)]
+        words = [word for item in (*EXTRA.get(task, ()), *sets) for word in ("--set", item)]
         words += ["--set", f"output={tmp_path / 'out'}"] + ["--dry-run"] * dry
         done = main(task, "--config", f"configs/{task}/{BASES.get(task, 'demo')}.yaml", *words)
         assert done.returncode == 2, done.stdout

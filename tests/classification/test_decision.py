@@ -18,14 +18,15 @@ def every_chain(count, chain):
         for labels in itertools.combinations(range(chain.classes), pieces):
             for cuts in itertools.combinations(range(1, count), pieces - 1):
                 edges = (0, *cuts, count)
-                segments = [Segment(*one) for one in zip(labels, edges[:-1], edges[1:], strict=True)]
-                if all(one.stop - one.start >= chain.lengths[one.label] or one.start == 0 or one.stop == count
-                       for one in segments):  # fmt: skip
+                segments = [Segment(*item) for item in zip(labels, edges[:-1], edges[1:], strict=True)]
+                cut = [segment.start == 0 or segment.stop == count for segment in segments]
+                long = [segment.stop - segment.start >= chain.lengths[segment.label] for segment in segments]
+                if np.all(np.array(cut) | long):
                     yield segments
 
 
 def value(segments, scores, chain):
-    total = sum(scores[one.start : one.stop, one.label].sum() for one in segments)
+    total = sum(scores[segment.start : segment.stop, segment.label].sum() for segment in segments)
     return total - sum(chain.cost(a.label, b.label) for a, b in itertools.pairwise(segments))
 
 
@@ -44,7 +45,7 @@ def test_the_decision_is_the_best_of_all_chains(problem):
     """A dynamic programme that misses a chain would be no better than the thesis' enumeration."""
     scores, chain = problem
     segments, best = decide(scores, chain)
-    assert best == pytest.approx(max(value(one, scores, chain) for one in every_chain(len(scores), chain)))
+    assert best == pytest.approx(max(value(item, scores, chain) for item in every_chain(len(scores), chain)))
     assert value(segments, scores, chain) == pytest.approx(best)
     assert segments in list(every_chain(len(scores), chain))
 
@@ -55,12 +56,12 @@ def test_posteriors_are_the_sums_over_all_chains(problem):
     """Confidences and intervals would be wrong by exactly what the recursion forgets."""
     scores, chain = problem
     chains = list(every_chain(len(scores), chain))
-    weights = np.array([value(one, scores, chain) for one in chains])
+    weights = np.array([value(item, scores, chain) for item in chains])
     evidence = np.logaddexp.reduce(weights)
     weights = np.exp(weights - evidence)
     marginals, starts = np.zeros_like(scores), np.zeros((len(scores) + 1, chain.classes))
-    for one, weight in zip(chains, weights, strict=True):
-        for segment in one:
+    for item, weight in zip(chains, weights, strict=True):
+        for segment in item:
             marginals[segment.start : segment.stop, segment.label] += weight
             starts[segment.start, segment.label] += weight
     found = posterior(scores, chain)
@@ -86,7 +87,7 @@ def test_never_worse_than_the_thesis(rng):
         scores = np.concatenate([np.full((60, 1), -9.0), smoothed, np.full((60, 1), -9.0)], axis=1)
         chain = Chain((1,) * 7)
         _, best = decide(scores, chain)
-        theirs = sum(smoothed[one.start : one.stop, one.label].sum() for one in segments)
+        theirs = sum(smoothed[segment.start : segment.stop, segment.label].sum() for segment in segments)
         assert best >= theirs - 1e-9
         better += best > theirs + 1e-9
     assert better > 0, "the enumeration of intersections was optimal everywhere: the comparison shows nothing"
@@ -97,7 +98,7 @@ def test_a_noisy_body_is_put_in_order(rng):
     probabilities, truth = body(rng, 200, 2.0)
     assert np.mean(probabilities.argmax(axis=1) != truth) > 0.15
     segments, _ = decide(np.log(probabilities), Chain((1,) * 7))
-    decided = np.concatenate([np.full(one.stop - one.start, one.label) for one in segments])
+    decided = np.concatenate([np.full(segment.stop - segment.start, segment.label) for segment in segments])
     assert np.mean(decided != truth) < 0.03
 
 

@@ -37,7 +37,7 @@ def test_saved_and_loaded_alike(options, tmp_path, rng):
     slices = rng.random((2, 16, 16, options.get("channels", 1)), dtype="float32")
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
-    found = [keras.ops.convert_to_numpy(one({"slices": slices})) for one in (model, again)]
+    found = [keras.ops.convert_to_numpy(item({"slices": slices})) for item in (model, again)]
     np.testing.assert_allclose(*found, rtol=1e-6)
     assert found[0].shape == (2, 7)
 

@@ -30,8 +30,8 @@ def volumes(rng):
 def test_temperature_is_found(volumes):
     """Confidences that are too high would be trusted."""
     decision = VolumeDecision(CLASSES).fit(volumes)
-    logits = np.concatenate([one[0] for one in volumes])
-    truth = np.concatenate([one[1] for one in volumes])
+    logits = np.concatenate([volume[0] for volume in volumes])
+    truth = np.concatenate([volume[1] for volume in volumes])
     probabilities = decision.probabilities(logits)
     sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
     assert abs(sure.mean() - right.mean()) < 0.03
@@ -62,9 +62,9 @@ def test_a_spine_examination_is_one_region(volumes, rng):
     decision = VolumeDecision(CLASSES).fit(volumes)
     for kind in ("spine", "body"):
         found = [decision(*volume(rng, kind)[::2]) for _ in range(20)]
-        assert sum((one.regions[0].name == "spine") == (kind == "spine") for one in found) >= 19
+        assert sum((item.regions[0].name == "spine") == (kind == "spine") for item in found) >= 19
     spine = decision(*volume(rng, "spine")[::2])
-    assert [one.name for one in spine.regions] == ["spine"]
+    assert [region.name for region in spine.regions] == ["spine"]
     np.testing.assert_allclose(spine.marginals.sum(axis=1), 1.0)
 
 
@@ -86,6 +86,6 @@ def test_slices_are_those_of_the_regions(volumes, rng):
     assert np.all(slices[:8] == 0)
     assert np.all(slices[-8:] == 0)
     assert np.all(np.diff(slices[slices > 0]) >= 0)
-    for one in decided.regions:
-        assert one.start_interval[0] <= one.start <= one.start_interval[1] or one.confidence < 0.9
-        assert 0 < one.confidence <= 1
+    for region in decided.regions:
+        assert region.start_interval[0] <= region.start <= region.start_interval[1] or region.confidence < 0.9
+        assert 0 < region.confidence <= 1

@@ -111,7 +111,7 @@ def test_fit_lowers_the_loss(rng, hyper, objective):
     model = HyperMorph(rank=2, hyper=hyper, objective=objective, **SMALL)
     model.compile(keras.optimizers.Adam(3e-3))
     x = pair(rng, 24, 24, batch=2)
-    x["hyper"] = np.array([[one.low + 0.3 * (one.high - one.low) for one in hyper]] * 2, "float32")
+    x["hyper"] = np.array([[each.low + 0.3 * (each.high - each.low) for each in hyper]] * 2, "float32")
     y = {
         name: (x[name[:-7]] > 0.6).astype("uint8") + (x[name[:-7]] > 0.3) for name in ("moving_labels", "fixed_labels")
     }

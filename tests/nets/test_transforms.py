@@ -60,7 +60,7 @@ def test_matrices_compose_like_their_displacements(rng):
     first, second = random_affine(rng), random_affine(rng)
     shape = (12, 13, 14)
     matrix = affine_to_displacement(compose(first, second), shape)
-    fields = compose(*(affine_to_displacement(one, shape) for one in (first, second)))
+    fields = compose(*(affine_to_displacement(item, shape) for item in (first, second)))
     mixed = [
         compose(first, affine_to_displacement(second, shape)),
         compose(affine_to_displacement(first, shape), second),

@@ -44,7 +44,7 @@ def network(**settings):
 def test_soft_moments_of_masks():
     """A wrong moment puts every template in a wrong place; those of one channel must not count in another."""
     masks = [pear(24, 1.0, Rotation.from_rotvec([0.3, 0.2, -0.4]).as_matrix(), (2, -1, 3)), pear(24, 0.8)]
-    found = [numpy(one)[0] for one in soft_moments(np.stack(masks, axis=-1)[None].astype("float32"))]
+    found = [numpy(item)[0] for item in soft_moments(np.stack(masks, axis=-1)[None].astype("float32"))]
     for mask, mass, centre, covariance in zip(masks, *found, strict=True):
         true_centre, true_covariance = moments(mask)
         assert mass == mask.sum()
@@ -61,7 +61,7 @@ def test_a_known_pose_is_read_off_moments():
     moved = ellipsoid(32, radii * scales, matrix[:, :3] / scales, shift)
     _, covariance = moments(still)
     seen = principal_pose(
-        *[one.astype("float32")[None] for one in moments(moved)],
+        *[item.astype("float32")[None] for item in moments(moved)],
         np.linalg.eigh(covariance)[1].astype("float32"),
         np.diag(covariance).astype("float32"),
     )
@@ -110,7 +110,7 @@ def test_deformation_against_scipy(rng):
     parameters = np.array([[1.0, -0.5, 0.7, 10, -8, 15, 1.1, 0.9, 1.05]], "float32")
     velocity = rng.normal(size=(1, 8, 8, 8, 3)).astype("float32")
     distances = rng.normal(size=(1, SIZE, SIZE, SIZE, 1)).astype("float32")
-    moved, total, local = (numpy(one)[0] for one in deform(distances, parameters, velocity, diffeomorphic=False))
+    moved, total, local = (numpy(item)[0] for item in deform(distances, parameters, velocity, diffeomorphic=False))
     pose = numpy(parameters_to_affine(parameters))[0]
     centre = (SIZE - 1) / 2
     y = (grid(SIZE) - pose[:, 3]) @ np.linalg.inv(pose[:, :3]).T + centre
@@ -128,7 +128,7 @@ def test_deformation_against_scipy(rng):
 def test_penalties_of_known_fields():
     """The pose carries the size only if growing costs what it should."""
     places = (grid(8) * 0.1)[None].astype("float32")  # u = 0.1 y: det = 1.1^3
-    length, volume = (float(numpy(one)[0]) for one in penalties(places, BALL[None]))
+    length, volume = (float(numpy(item)[0]) for item in penalties(places, BALL[None]))
     assert volume == pytest.approx((3 * np.log(1.1)) ** 2, rel=2e-2)
     assert length == pytest.approx(4 * np.mean(np.sum(places**2, axis=-1)), rel=1e-3)
 
@@ -181,7 +181,7 @@ def test_training_reaches_every_weight(settings, images):
         layer = model.get_layer(name)
         for weight in layer.trainable_weights:
             weight.assign(weight + 0.05 * rng.standard_normal(weight.shape))
-    before = {one.path: numpy(one) for one in model.trainable_weights}
+    before = {weight.path: numpy(weight) for weight in model.trainable_weights}
     compared = {"mask": SegmentationLoss(), "evidence": SegmentationLoss()}
     compared["parameters"] = PoseLoss.of_template(BALL[..., 0] > 0)
     model.compile(keras.optimizers.Adam(2e-3), compared, jit_compile=keras.backend.backend() == "jax")
@@ -189,7 +189,7 @@ def test_training_reaches_every_weight(settings, images):
     images = 0.3 * images + 0.7 * masks  # of what is half learned from noise alone the pose jumps
     target = {"mask": masks, "evidence": masks, "parameters": masks}
     losses = [np.ravel(model.train_on_batch({"image": images}, target))[0] for _ in range(12)]
-    still = [one.path for one in model.trainable_weights if np.array_equal(before[one.path], numpy(one))]
+    still = [weight.path for weight in model.trainable_weights if np.array_equal(before[weight.path], numpy(weight))]
     assert not still
     assert losses[-1] < losses[0]
     template = numpy(model.get_layer("template").distances)
@@ -212,14 +212,14 @@ def test_a_saved_network_is_the_same(images, tmp_path):
     model.get_layer("pose").last.bias.assign(0.05 * np.ones(9))
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    for name, one in model({"image": images}).items():
-        assert np.array_equal(numpy(loaded({"image": images})[name]), numpy(one)), name
+    for name, item in model({"image": images}).items():
+        assert np.array_equal(numpy(loaded({"image": images})[name]), numpy(item)), name
 
 
 def test_points_are_obeyed_and_evidence_is_approached(images):
     """A user's point that is overruled, or a refinement away from what the network sees, is of no use."""
     model = network()
-    found = {name: numpy(one) for name, one in model({"image": images[:1]}).items()}
+    found = {name: numpy(item) for name, item in model({"image": images[:1]}).items()}
     seen = ellipsoid(SIZE, (4, 5, 4), centre=(1, 0.5, -0.5))
     found["evidence"] = np.where(seen, 6.0, -6.0)[None, ..., None].astype("float32")
     refinement = Refinement(model)
@@ -246,7 +246,7 @@ def test_refinement_keeps_the_size_of_what_is_thin():
     """The soft edge of a thin shape has more volume than the shape: hippocampi were refined a seventh too small."""
     thin = ellipsoid(SIZE, (2.4, 2.4, 6.5))
     template = subject_template([thin[..., None]], 1.0, (1,))[0].distances
-    found = {name: numpy(one) for name, one in network()({"image": np.zeros((1, *[SIZE] * 3, 1), "float32")}).items()}
+    found = {name: numpy(item) for name, item in network()({"image": np.zeros((1, *[SIZE] * 3, 1), "float32")}).items()}
     found["evidence"] = np.where(thin, 20.0, -20.0).astype("float32")[None, ..., None]
     refined = Refinement(network())(found, template, steps=60)
     moved = numpy(deform(template, refined.parameters, refined.velocity)[0])[0, ..., 0]
@@ -257,7 +257,7 @@ def test_refinement_keeps_the_size_of_what_is_thin():
 def test_what_is_not_seen_does_not_shrink_the_template():
     """Where the network sees nothing the template is all that is known; refined it had a quarter of its size."""
     model = network()
-    found = {name: numpy(one) for name, one in model({"image": np.zeros((1, *[SIZE] * 3, 1), "float32")}).items()}
+    found = {name: numpy(item) for name, item in model({"image": np.zeros((1, *[SIZE] * 3, 1), "float32")}).items()}
     found["evidence"] = np.full((1, *[SIZE] * 3, 1), -10, "float32")
     refined = Refinement(model)(found, BALL[None], steps=40)
     moved = numpy(deform(BALL[None], refined.parameters, refined.velocity)[0])
@@ -267,7 +267,7 @@ def test_what_is_not_seen_does_not_shrink_the_template():
 def test_a_point_insists():
     """A click into what the network is sure of must be obeyed all the same: the user knows better."""
     model = network()
-    found = {name: numpy(one) for name, one in model({"image": np.zeros((1, *[SIZE] * 3, 1), "float32")}).items()}
+    found = {name: numpy(item) for name, item in model({"image": np.zeros((1, *[SIZE] * 3, 1), "float32")}).items()}
     found["evidence"] = np.where(BALL[None] > 0, 20.0, -20.0).astype("float32")
     point = np.array([[0, 0, 0.5]], "float32") + (SIZE - 1) / 2  # 2.5 voxels deep
     refined = Refinement(model)(found, BALL[None], point, np.array([[-1.0]], "float32"), steps=0)

@@ -128,7 +128,7 @@ def test_the_mean_of_rods_that_miss_each_other():
         off = np.stack([places[..., 1 + axis] - bend[axis] * along**2 / 4 for axis in range(2)])
         masks.append(((np.hypot(*off) < 1.6) & (np.abs(along) < 11))[..., None])
     template = mean_template(masks, 1.0, (1,))
-    assert (template.labelled() > 0).sum() == pytest.approx(np.mean([one.sum() for one in masks]), rel=0.25)
+    assert (template.labelled() > 0).sum() == pytest.approx(np.mean([mask.sum() for mask in masks]), rel=0.25)
 
 
 def test_the_topology_of_a_template_is_that_between_its_voxels():
@@ -233,7 +233,7 @@ def test_neighbours_leave_no_gap_wherever_they_are_read():
     for turn in Rotation.random(20, rng=3).as_matrix():
         places = np.moveaxis(grid(52) @ turn / 2 + 12.5, -1, 0)
         read = [
-            map_coordinates(one, places, order=1, mode="nearest") for one in np.moveaxis(template.distances[0], -1, 0)
+            map_coordinates(item, places, order=1, mode="nearest") for item in np.moveaxis(template.distances[0], -1, 0)
         ]
         assert shape_topologies(structures_of(labelled(np.stack(read, axis=-1), (1, 2)), (1, 2))) == (
             Topology(1, 0, 0),

@@ -42,7 +42,7 @@ def test_the_network_is_the_thesis():
     assert 15.5e6 < model.count_params() < 16.5e6
 
 
-@pytest.mark.parametrize("name", [name for name, one in STRATEGIES.items() if one.added])
+@pytest.mark.parametrize("name", [name for name, strategy in STRATEGIES.items() if strategy.added])
 def test_an_adapted_network_begins_as_the_source(name, source, images):
     """A network that is worse from the start must first unlearn."""
     model = start(STRATEGIES[name], source)
@@ -50,7 +50,7 @@ def test_an_adapted_network_begins_as_the_source(name, source, images):
     assert added_parameters(model) > 0
 
 
-TRAINED = [name for name, one in STRATEGIES.items() if one.from_source and one.trains != "statistics"]
+TRAINED = [name for name, strategy in STRATEGIES.items() if strategy.from_source and strategy.trains != "statistics"]
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -90,7 +90,7 @@ def test_statistics_alone_are_adapted(source, rng):
     changed = {path.split("/")[-1] for path in before if not np.array_equal(before[path], after[path])}
     assert changed == {"moving_mean", "moving_variance"}
     first = keras.Model(model.inputs, model.get_layer("encoder_0_0").output)
-    maps = np.concatenate([numpy(first({"image": one})) for one in volumes])
+    maps = np.concatenate([numpy(first({"image": volume})) for volume in volumes])
     found = numpy(model.get_layer("encoder_0_0_normalised").moving_mean)
     np.testing.assert_allclose(found, maps.mean(axis=(0, 1, 2, 3)), rtol=1e-3, atol=1e-5)
     with pytest.raises(ValueError, match="no statistics"):
@@ -103,7 +103,7 @@ def test_inverse_undoes_forward(rng):
     parameters = np.c_[8 * raw[:, :3], 45 * raw[:, 3:6], 2.0 ** raw[:, 6:]].astype("float32")
     matrix = parameters_to_affine(parameters)
     shape = (32, 32, 32)
-    there, back = (numpy(affine_to_displacement(one, shape)) for one in (matrix, invert_affine(matrix)))
+    there, back = (numpy(affine_to_displacement(item, shape)) for item in (matrix, invert_affine(matrix)))
     grid = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
     centre = (np.array(shape) - 1) / 2
     inverse = numpy(invert_affine(matrix))
@@ -173,7 +173,7 @@ def test_the_gate_leaves_the_source_alone(source, rng):
     """With the gate closed the network is the source's, however it was adapted; open, it is the adapted one."""
     dark = [0.3 * rng.random((4, 16, 16, 16, 1), dtype="float32") for _ in range(8)]
     bright = [0.3 + 0.5 * gaussian_filter(rng.random((4, 16, 16, 16, 1)), [0, 1, 1, 1, 0]) for _ in range(8)]
-    bright = [one.astype("float32") for one in bright]
+    bright = [item.astype("float32") for item in bright]
     model = adapted(source, geometric=True, intensity=True, gate=True)
     added = [layer.name for layer in model.layers if layer.name.startswith("added_")]
     assert len(added) == 1 + 6, "the pose, and the maps after each level on the way down and up"
@@ -181,18 +181,18 @@ def test_the_gate_leaves_the_source_alone(source, rng):
         last = model.get_layer(name).last
         last.set_weights([0.5 * rng.standard_normal(weight.shape) for weight in last.get_weights()])
     gate = model.get_layer("gate")
-    features = [np.concatenate([numpy(gate.described(one)) for one in part[:6]]) for part in (dark, bright)]
+    features = [np.concatenate([numpy(gate.described(item)) for item in part[:6]]) for part in (dark, bright)]
     kernel, bias = fit_gate(features[0].mean(axis=0), np.cov(features[0].T, bias=True), len(features[0]), features[1])
     gate.decide_by(kernel, bias)
-    assert all(np.array_equal(numpy(gate(one, training=True)), np.ones((4, 1))) for one in dark)
-    for one in dark[6:]:
-        assert np.array_equal(numpy(model({"image": one})), numpy(source({"image": one})))
+    assert all(np.array_equal(numpy(gate(item, training=True)), np.ones((4, 1))) for item in dark)
+    for item in dark[6:]:
+        assert np.array_equal(numpy(model({"image": item})), numpy(source({"image": item})))
     plain = adapted(source, geometric=True, intensity=True)
     for name in added:
         plain.get_layer(name).set_weights(model.get_layer(name).get_weights())
-    for one in bright[6:]:
-        assert np.allclose(numpy(model({"image": one})), numpy(plain({"image": one})), atol=1e-5)
-        assert not np.allclose(numpy(model({"image": one})), numpy(source({"image": one})), atol=1e-2)
+    for entry in bright[6:]:
+        assert np.allclose(numpy(model({"image": entry})), numpy(plain({"image": entry})), atol=1e-5)
+        assert not np.allclose(numpy(model({"image": entry})), numpy(source({"image": entry})), atol=1e-2)
 
 
 def test_the_discriminant_is_the_bayes_rule(rng):
@@ -215,7 +215,7 @@ def test_models_survive_saving(source, images, tmp_path):
     model.get_layer("added_geometric").last.set_weights([np.full((160, 9), 0.01), np.full(9, 0.2)])
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert [one.path for one in loaded.trainable_weights] == [one.path for one in model.trainable_weights]
+    assert [weight.path for weight in loaded.trainable_weights] == [weight.path for weight in model.trainable_weights]
     assert np.array_equal(numpy(loaded({"image": images})), numpy(model({"image": images})))
 
 

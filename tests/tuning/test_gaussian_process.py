@@ -154,9 +154,9 @@ def test_marginalised_processes_differ_and_predict(rng):
     x = rng.random((25, 1))
     y = np.sin(6 * x[:, 0])
     draws = GaussianProcess(Kernel((False,))).learn(x, y, rng).sample(x, y, rng, 5)
-    assert len({tuple(one.theta) for one in draws}) == 5
-    for one in draws:
-        np.testing.assert_allclose(one.predict(x)[0], y, atol=0.3)
+    assert len({tuple(draw.theta) for draw in draws}) == 5
+    for draw in draws:
+        np.testing.assert_allclose(draw.predict(x)[0], y, atol=0.3)
 
 
 def test_acquisitions_are_their_integrals():

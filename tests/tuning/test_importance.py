@@ -44,14 +44,14 @@ def test_what_matters_is_named(conditional):
 def test_slices_go_through_the_best(conditional):
     """Prediction along each hyper-parameter that the best has: near the truth there."""
     slices = {
-        one.name: one for one in predicted_slices(conditional, observe(conditional, 60, 0), np.random.default_rng(0))
+        item.name: item for item in predicted_slices(conditional, observe(conditional, 60, 0), np.random.default_rng(0))
     }
     assert set(slices) == {"kind", "share", "nothing"}
     truth = [1.0 + (share - 0.3) ** 2 for share in slices["share"].values]
     assert np.abs(slices["share"].middle - truth).max() < 0.1
     assert np.all(slices["share"].low <= slices["share"].high)
-    plain = [one for one in observe(conditional, 60, 0) if conditional.values(one.row)["kind"] == "plain"]
-    names = {one.name for one in predicted_slices(conditional, plain, np.random.default_rng(0))}
+    plain = [item for item in observe(conditional, 60, 0) if conditional.values(item.row)["kind"] == "plain"]
+    names = {item.name for item in predicted_slices(conditional, plain, np.random.default_rng(0))}
     assert names == {"kind", "nothing"}, "the best has no share, and a slice along it would mean nothing"
 
 
@@ -65,14 +65,19 @@ def test_the_hparams_page_holds_each_configuration_once(conditional, tmp_path):
     declared = [entry for path in tmp_path.glob("events*") for entry in summaries(path, metadata.EXPERIMENT_TAG)]
     experiment = metadata.parse_experiment_plugin_data(declared[0])
     assert len(declared) == 1
-    assert [one.name for one in experiment.hparam_infos] == ["kind", "share", "nothing", "failed_because"]
+    assert [hparam_info.name for hparam_info in experiment.hparam_infos] == [
+        "kind",
+        "share",
+        "nothing",
+        "failed_because",
+    ]
     assert sorted(experiment.hparam_infos[0].domain_discrete) == ["dropout", "plain"]
     assert experiment.hparam_infos[1].domain_interval.max_value == 1.0
     folder = tmp_path / "configuration_0003"
     begun = [entry for path in folder.glob("events*") for entry in summaries(path, metadata.SESSION_START_INFO_TAG)]
     assert len(begun) == 1
     session = metadata.parse_session_start_info_plugin_data(begun[0])
-    assert {name: one.string_value or one.number_value for name, one in session.hparams.items()} == {
+    assert {name: hparam.string_value or hparam.number_value for name, hparam in session.hparams.items()} == {
         "kind": "dropout", "share": 0.25, "nothing": 0.5
     }  # fmt: skip
     losses = EventAccumulator(str(folder)).Reload().Tensors("loss")

@@ -161,14 +161,14 @@ def test_draws_follow_the_scale():
     hp.Choice("kind", ["a", "b", "c"])
     space = Space(hp)
     values = [space.values(row) for row in space.draw(4000, np.random.default_rng(0))]
-    assert abs(np.mean([one["batch"] <= 90 for one in values]) - 0.5) < 0.03
-    assert abs(np.mean([one["late"] >= 970 for one in values]) - 0.5) < 0.05
+    assert abs(np.mean([value["batch"] <= 90 for value in values]) - 0.5) < 0.03
+    assert abs(np.mean([value["late"] >= 970 for value in values]) - 0.5) < 0.05
     for name, count in (("depth", 4), ("momentum", 5), ("kind", 3)):
-        _, counts = np.unique([one[name] for one in values], return_counts=True)
+        _, counts = np.unique([value[name] for value in values], return_counts=True)
         assert len(counts) == count
         np.testing.assert_allclose(counts / 4000, 1 / count, atol=0.03)
     theirs = [hp.space[0].random_sample(seed) for seed in range(2000)]
-    assert np.median(theirs) == pytest.approx(np.median([one["batch"] for one in values]), rel=0.15)
+    assert np.median(theirs) == pytest.approx(np.median([value["batch"] for value in values]), rel=0.15)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.6, 1.0])

@@ -127,8 +127,8 @@ def test_workers_and_chief_may_die(config, tmp_path):
         assert [entry["epoch"] for entry in curve] == [1, 2]
         steps = json.loads((trials / f"trial_{row['trial']}" / "trial.json").read_text(encoding="utf-8"))
         observed = steps["metrics"]["metrics"]["validation_dice"]["observations"]
-        assert [one["step"] for one in observed] == [1, 2]
-        assert all(len(one["value"]) == 1 for one in observed)
+        assert [item["step"] for item in observed] == [1, 2]
+        assert all(len(item["value"]) == 1 for item in observed)
 
 
 def test_chief_and_workers_over_several_machines(config, tmp_path, main):

@@ -70,8 +70,8 @@ def without_time(entries):
 def test_a_promoted_trial_goes_on_exactly(data, tmp_path):
     """Weights, optimiser, random state and batches: 1 + 2 epochs must be 3 (Keras Tuner loses Adam's state)."""
     oracle = declared(HyperbandBayesianOracle, max_budget=3, guided=False)
-    one = tuner(oracle, tmp_path / "hyperband", keep_best=None)
-    one.search(**data)
+    search = tuner(oracle, tmp_path / "hyperband", keep_best=None)
+    search.search(**data)
     promoted = next(trial for trial in oracle.trials.values() if "tuner/trial_id" in trial.hyperparameters.values)
     before = promoted.hyperparameters.values["tuner/trial_id"]
     parts = curve(tmp_path / "hyperband", before) + curve(tmp_path / "hyperband", promoted.trial_id)
@@ -115,7 +115,7 @@ def test_a_killed_training_resumes_exactly(data, tmp_path):
     for name in ("0", "1"):
         assert without_time(curve(tmp_path / "whole", name)) == without_time(curve(tmp_path / "parts", name))
         assert whole.trials[name].score == parts.trials[name].score
-        epochs = [one.step for one in parts.trials[name].metrics.get_history("val_loss")]
+        epochs = [item.step for item in parts.trials[name].metrics.get_history("val_loss")]
         assert epochs == [1, 2, 3, 4]
 
 
@@ -170,16 +170,16 @@ def test_weights_of_a_trial_lie_in_its_own_files(data, tmp_path):
 def test_best_checkpoints_are_kept_and_the_rest_deleted(data, tmp_path):
     """1 TB of checkpoints of searches long over is what Keras Tuner's users complain of."""
     oracle = declared(BayesianOracle, max_trials=4)
-    one = tuner(oracle, tmp_path, epochs=2, keep_best=2)
-    one.search(**data)
+    search = tuner(oracle, tmp_path, epochs=2, keep_best=2)
+    search.search(**data)
     files = {path.parent.name for path in tmp_path.rglob("*.h5")}
     best = oracle.get_best_trials(2)
     assert files == {f"trial_{trial.trial_id}" for trial in best}
-    model = one.get_best_models(1)[0]
+    model = search.get_best_models(1)[0]
     assert model.evaluate(*data["validation_data"], verbose=0) == pytest.approx(best[0].score, rel=1e-5)
     worst = max(oracle.trials.values(), key=lambda trial: trial.score)
     with pytest.raises(FileNotFoundError, match="not kept"):
-        one.load_model(worst)
+        search.load_model(worst)
 
 
 def test_hyperband_keeps_what_may_be_promoted(data, tmp_path):
@@ -284,7 +284,7 @@ def test_memory_is_freed_between_trials(data, tmp_path):
 
     tuner(declared(RandomOracle, max_trials=4), tmp_path, watched, epochs=1, count_sizes=False).search(**data)
     gc.collect()
-    assert sum(one() is not None for one in models) <= 1
+    assert sum(model() is not None for model in models) <= 1
 
 
 def test_batches_depend_on_seed_and_epoch_alone():
@@ -321,8 +321,8 @@ def test_the_oracles_work_with_keras_tuners_own_tuner(kind, data, tmp_path):
         return build(hp)
 
     oracle = kind(objective=LOSS, max_trials=4, seed=1)
-    one = kt.Tuner(oracle, defines, directory=str(tmp_path), project_name="search")
-    one.search(**data, epochs=2)
+    search = kt.Tuner(oracle, defines, directory=str(tmp_path), project_name="search")
+    search.search(**data, epochs=2)
     assert [trial.status for trial in oracle.trials.values()] == ["COMPLETED"] * 4
     assert len({trial.hyperparameters.values["rate"] for trial in oracle.trials.values()}) == 4
 

@@ -181,5 +181,5 @@ class Scan:
 def _bias(rng, shape):
     """A smooth gain of the coil, around 1."""
     grid = np.meshgrid(*(np.linspace(-1, 1, size) for size in shape), indexing="ij", sparse=True)
-    field = sum(rng.normal(0, 0.15) * one + rng.normal(0, 0.12) * one**2 for one in grid)
+    field = sum(rng.normal(0, 0.15) * axis + rng.normal(0, 0.12) * axis**2 for axis in grid)
     return np.exp(field)

@@ -109,7 +109,7 @@ def _smooth_field(rng, shape, size):
     from scipy.ndimage import zoom
 
     coarse = rng.standard_normal((3, 5, 5, 5))
-    field = np.stack([zoom(one, [n / 5 for n in shape], order=3, mode="nearest") for one in coarse])
+    field = np.stack([zoom(field, [n / 5 for n in shape], order=3, mode="nearest") for field in coarse])
     return (size * field / field.std()).astype("float32")
 
 

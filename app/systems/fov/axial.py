@@ -62,7 +62,7 @@ def axial_stack(volume, size, rule=IntensityRule(), name=None):  # noqa: B008 - 
     orientation = "".join(aff2axcodes(affine))
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if not np.all((spacing > 0.05) & (spacing < 50)):
-        flags.append(f"implausible voxel size {' x '.join(f'{one:.3g}' for one in spacing)} mm")
+        flags.append(f"implausible voxel size {' x '.join(f'{size:.3g}' for size in spacing)} mm")
     axis = orientation.index("S") if "S" in orientation else orientation.index("I")
     series = _series(orientation, spacing)
     if series != "axial":

@@ -79,9 +79,12 @@ def split_examinations(examinations, split, seed):
     Raises:
         UserError: If there are too few subjects.
     """
-    names = list(dict.fromkeys(one.subject for one in examinations))
+    names = list(dict.fromkeys(examination.subject for examination in examinations))
     dealt = split_cohort(names, split, seed)
-    parts = {part: [one for one in examinations if one.subject in chosen] for part, chosen in dealt.items()}
+    parts = {
+        part: [examination for examination in examinations if examination.subject in chosen]
+        for part, chosen in dealt.items()
+    }
     empty = [part for part, found in parts.items() if not found]
     if empty:
         raise UserError(f"data.split: no subject for {', '.join(empty)} of {len(names)}; change the split")
@@ -104,13 +107,13 @@ def load_examinations(examinations, size, context, rule):
         UserError: Listing every problem of every volume.
     """
 
-    def read(one):
-        volume = read_volume(one.image, one.nan)
-        stack = axial_stack(volume, size, rule, one.image)
-        classes = slice_classes(one.regions, stack, one.base, volume)
-        return LabelledStack(one, stack, with_context(stack, context), classes)
+    def read(examination):
+        volume = read_volume(examination.image, examination.nan)
+        stack = axial_stack(volume, size, rule, examination.image)
+        classes = slice_classes(examination.regions, stack, examination.base, volume)
+        return LabelledStack(examination, stack, with_context(stack, context), classes)
 
-    return read_all(examinations, read, lambda one: [one.image])
+    return read_all(examinations, read, lambda examination: [examination.image])
 
 
 def with_context(stack, context):

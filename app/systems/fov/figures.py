@@ -30,15 +30,15 @@ def strip(stack, probabilities, decided, truth=None):
     )
     axes[0].set_ylabel("image")
     if truth is not None:
-        _bands(axes[1], [(CLASSES[one], *where) for one, *where in _runs(truth) if one >= 0])
+        _bands(axes[1], [(CLASSES[kind], *where) for kind, *where in _runs(truth) if kind >= 0])
         axes[1].set_ylabel("truth")
     for index, name in enumerate(CLASSES):
         if probabilities[:, index].max() > 0.05:
             axes[-2].plot(probabilities[:, index], color=COLOURS[index], label=name)
     axes[-2].set(ylabel="raw", ylim=(0, 1.02))
-    _bands(axes[-1], [(one.name, one.start, one.stop) for one in decided.regions])
-    for one in decided.regions:
-        for low, high in (one.start_interval, one.stop_interval):
+    _bands(axes[-1], [(region.name, region.start, region.stop) for region in decided.regions])
+    for region in decided.regions:
+        for low, high in (region.start_interval, region.stop_interval):
             axes[-1].axvspan(low - 0.5, high - 0.5, color="white", alpha=0.5, linewidth=0)
     axes[-1].set(ylabel="decided", xlim=(edges[0], edges[-1]), xlabel="slice, from the feet upwards")
     for axis in axes[:-2] + axes[-1:]:
@@ -86,7 +86,9 @@ def reliability(probabilities, truth):
     sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
     edges = np.linspace(0, 1, 11)
     which = np.clip(np.digitize(sure, edges) - 1, 0, 9)
-    points = [(sure[which == one].mean(), right[which == one].mean()) for one in range(10) if np.any(which == one)]
+    points = [
+        (sure[which == place].mean(), right[which == place].mean()) for place in range(10) if np.any(which == place)
+    ]
     axis.plot([0, 1], [0, 1], color="#aaaaaa")
     axis.plot(*zip(*points, strict=True), "o-")
     axis.set(xlabel="probability of the likeliest class", ylabel="share that is right", xlim=(0, 1), ylim=(0, 1))

@@ -58,7 +58,7 @@ def volume_row(stack, raw, decided, slices):
     truth, known = stack.classes, stack.classes >= 0
     spacing = stack.stack.spacing_mm
     enough = max(1.0, SHOWN_MM / spacing)
-    counts, found = (np.bincount(one[known], minlength=len(CLASSES))[1:] for one in (truth, slices))
+    counts, found = (np.bincount(classes[known], minlength=len(CLASSES))[1:] for classes in (truth, slices))
     clear = (counts == 0) | (counts >= enough)
     borderline = ~clear | ((counts == 0) & (found > 0) & (found < enough))
     shared = shared_boundaries(truth, decided, CLASSES)
@@ -91,14 +91,14 @@ def summarise_volumes(rows, rng=None):
     rng = rng or np.random.default_rng(0)
     slices = np.array([row["slices"] for row in rows])
     errors = np.concatenate([row["boundary_errors_mm"] for row in rows] or [[]])
-    held = [one for row in rows for one in row["intervals_held"]]
+    held = [number for row in rows for number in row["intervals_held"]]
     summary = {"volumes": len(rows), "slices": int(slices.sum())}
     for name in ("raw", "decided"):
         wrong = np.array([row[f"{name}_wrong"] for row in rows])
         draws = rng.integers(len(rows), size=(1000, len(rows)))
         spread = wrong[draws].sum(axis=1) / slices[draws].sum(axis=1)
         summary[f"{name}_error"] = float(wrong.sum() / slices.sum())
-        summary[f"{name}_error_95"] = [float(one) for one in np.percentile(spread, [2.5, 97.5])]
+        summary[f"{name}_error_95"] = [float(bound) for bound in np.percentile(spread, [2.5, 97.5])]
     summary["non_neighbours"] = int(sum(row["non_neighbours"] for row in rows))
     summary["regions_right"] = float(np.mean([row["regions_right"] for row in rows]))
     summary["regions_right_strict"] = float(np.mean([row["regions_right_strict"] for row in rows]))

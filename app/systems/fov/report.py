@@ -85,16 +85,16 @@ def measure(decision, logits_of, test):
         Dict of `volumes`, `rows`, `summary`, `raw` (probabilities of each volume), `decided`, and over all known slices
         `truth`, `probabilities`, `confusion_raw`, `confusion_decided`.
     """
-    test = [one for one in test if np.any(one.classes >= 0)]
+    test = [stack for stack in test if np.any(stack.classes >= 0)]
     rows, raw, decided, pairs = [], [], [], []
-    for one in progress(test, "evaluating"):
-        logits = logits_of(one.slices)
+    for labelled in progress(test, "evaluating"):
+        logits = logits_of(labelled.slices)
         raw.append(decision.probabilities(logits))
-        decided.append(decision(logits, one.stack.spacing_mm))
+        decided.append(decision(logits, labelled.stack.spacing_mm))
         slices = decision.slices(decided[-1])
-        rows.append(volume_row(one, raw[-1].argmax(axis=1), decided[-1], slices))
-        known = one.classes >= 0
-        pairs.append((one.classes[known], raw[-1][known], slices[known]))
+        rows.append(volume_row(labelled, raw[-1].argmax(axis=1), decided[-1], slices))
+        known = labelled.classes >= 0
+        pairs.append((labelled.classes[known], raw[-1][known], slices[known]))
     truth, probabilities, slices = (np.concatenate(column) for column in zip(*pairs, strict=True))
     return {
         "volumes": test,
@@ -117,8 +117,8 @@ def _confusions(found):
 
 
 def _cell(value):
-    return " ".join(f"{one:g}" for one in value) if isinstance(value, list) else value
+    return " ".join(f"{part:g}" for part in value) if isinstance(value, list) else value
 
 
 def _text(value):
-    return ", ".join(f"{one:.4g}" for one in value) if isinstance(value, list) else f"{value:.4g}"
+    return ", ".join(f"{part:.4g}" for part in value) if isinstance(value, list) else f"{value:.4g}"

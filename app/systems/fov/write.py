@@ -67,19 +67,21 @@ def describe(stack, decided, series=None):
     half = 0.5 * stack.spacing_mm
     edges = [*(stack.heights_mm - half), stack.heights_mm[-1] + half]
     regions = []
-    for one in decided.regions:
-        slices = None if stack.indices is None else sorted((stack.indices[one.start], stack.indices[one.stop - 1]))
+    for region in decided.regions:
+        slices = (
+            None if stack.indices is None else sorted((stack.indices[region.start], stack.indices[region.stop - 1]))
+        )
         regions.append({
-            "name": one.name,
+            "name": region.name,
             "first_slice": None if slices is None else int(slices[0]),
             "last_slice": None if slices is None else int(slices[1]),
-            "start_mm": round(float(edges[one.start]), 2),
-            "stop_mm": round(float(edges[one.stop]), 2),
-            "confidence": round(one.confidence, 4),
-            "start_interval_mm": [round(float(edges[place]), 2) for place in one.start_interval],
-            "stop_interval_mm": [round(float(edges[place]), 2) for place in one.stop_interval],
-            "cut_below": one.start == 0,
-            "cut_above": one.stop == len(stack.slices),
+            "start_mm": round(float(edges[region.start]), 2),
+            "stop_mm": round(float(edges[region.stop]), 2),
+            "confidence": round(region.confidence, 4),
+            "start_interval_mm": [round(float(edges[place]), 2) for place in region.start_interval],
+            "stop_interval_mm": [round(float(edges[place]), 2) for place in region.stop_interval],
+            "cut_below": region.start == 0,
+            "cut_above": region.stop == len(stack.slices),
         })  # fmt: skip
     return {
         "regions": regions,
@@ -98,13 +100,13 @@ def _flags(stack, decided, series):
     flags = [*stack.flags, *(series.flags if series else [])]
     if decided.reversed > 2.0:
         flags.append("the body seems to lie the other way round than the header says: check the orientation")
-    unsure = [one.name for one in decided.regions if one.confidence < CERTAIN]
+    unsure = [region.name for region in decided.regions if region.confidence < CERTAIN]
     if unsure:
         flags.append(f"unsure of {', '.join(unsure)}")
     if not decided.regions:
         flags.append("no region of a body was found")
     said = (series.body_part if series else "").upper().replace(" ", "").replace("_", "")
-    names = {one.name for one in decided.regions}
+    names = {region.name for region in decided.regions}
     meant = {name for name, terms in PARTS.items() if said in terms}
     if meant and not meant & names:  # a term that names none of these regions says nothing against them
         flags.append(f"BodyPartExamined says {said}, the image {', '.join(sorted(names)) or 'nothing'}")

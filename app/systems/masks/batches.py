@@ -23,8 +23,8 @@ class CubeBatches(keras.utils.PyDataset):
         self.cases, self.batch_size, self.seed = cases, min(batch_size, len(cases)), seed
         self.augmentation, self.epoch, self.outputs = augmentation, first_epoch, outputs
         kinds = {}
-        for index, one in enumerate(cases):
-            kinds.setdefault(one.case.population, []).append(index)
+        for index, cube in enumerate(cases):
+            kinds.setdefault(cube.case.population, []).append(index)
         self.kinds = list(kinds.values())
         self.count = max(map(len, self.kinds)) * len(self.kinds)
 
@@ -49,11 +49,11 @@ class CubeBatches(keras.utils.PyDataset):
         return rng.permutation(np.concatenate(orders))
 
 
-def augmented(one, config, rng):
+def augmented(cube, config, rng):
     """A case moved, and of another gain.
 
     Args:
-        one: `CubeCase`.
+        cube: `CubeCase`.
         config: `CubeAugmentationConfig`.
         rng: `numpy.random.Generator`.
 
@@ -63,7 +63,7 @@ def augmented(one, config, rng):
     Reference:
         - Bertrand, thesis, 2019, table 4.1.
     """
-    image, mask = one.image.astype("float32"), one.mask.astype("float32")
+    image, mask = cube.image.astype("float32"), cube.mask.astype("float32")
     shift = rng.normal(0, 1, 3) * config.translation_vox
     turn = rng.normal(0, 1, 3) * config.rotation_radians
     scale = np.exp(rng.normal(0, 1, 3) * config.scaling)

@@ -87,7 +87,7 @@ def read_cases(path, nan="refuse"):
         raise UserError(f"{path}: the cohort is empty; add a line 'subject,image,mask,population' a volume")
     populations = [row.get("population", "source") or "" for row in rows]
     unknown = sorted(set(populations) - set(POPULATIONS))
-    list_problems([f"{path}: population '{one}' is unknown; write source or target" for one in unknown])
+    list_problems([f"{path}: population '{name}' is unknown; write source or target" for name in unknown])
     base = path.parent
     return [
         Case(row["subject"], base / row["image"], base / row["mask"], population, nan)
@@ -111,16 +111,16 @@ def split_cases(cases, split, seed):
     """
     parts = {"train": [], "validate": [], "test": []}
     for population in POPULATIONS:
-        own = [one for one in cases if one.population == population]
+        own = [case for case in cases if case.population == population]
         if not own:
             continue
-        names = list(dict.fromkeys(one.subject for one in own))
-        strangers = {one.subject for one in cases if one.population != population} & set(names)
+        names = list(dict.fromkeys(case.subject for case in own))
+        strangers = {case.subject for case in cases if case.population != population} & set(names)
         if strangers:
             raise UserError(f"subjects are in both populations: {', '.join(sorted(strangers)[:5])}; correct the cohort")
         dealt = split_cohort(names, split, seed)
         for part, chosen in dealt.items():
-            parts[part] += [one for one in own if one.subject in chosen]
+            parts[part] += [case for case in own if case.subject in chosen]
     return parts
 
 
@@ -134,9 +134,9 @@ def split_rows(parts):
         List of dicts of strings.
     """
     return [
-        {"part": name, "subject": one.subject, "population": one.population, "image": one.image.name}
+        {"part": name, "subject": part.subject, "population": part.population, "image": part.image.name}
         for name in parts
-        for one in parts[name]
+        for part in parts[name]
     ]
 
 
@@ -231,11 +231,11 @@ def read_mask(case, image, structures=None):
     if structures is None and not np.all(np.isin(values, (0, 1))):
         found = ", ".join(f"{value:g}" for value in values[:6])
         raise UserError(f"{case.mask}: values {found}; expected 0 and 1, or name those that count in data.labels")
-    inside = np.stack([np.isin(mask.array, one) for one in structures or [[1]]], axis=-1)
+    inside = np.stack([np.isin(mask.array, values) for values in structures or [[1]]], axis=-1)
     if not inside.any():
         raise UserError(f"{case.mask}: nothing is marked; correct the mask or remove the line")
-    for one, there in zip(structures or [[1]], inside.any(axis=(0, 1, 2)), strict=True):
+    for item, there in zip(structures or [[1]], inside.any(axis=(0, 1, 2)), strict=True):
         if not there:
-            named = ", ".join(map(str, one))
+            named = ", ".join(map(str, item))
             raise UserError(f"{case.mask}: nothing has the label {named}; correct data.labels or remove the line")
     return inside

@@ -57,10 +57,10 @@ def check_cohort(subjects, config, rank):
     with ThreadPoolExecutor(2) as pool:
         results = pool.map(lambda subject: _check_subject(subject, rank, config.nan), subjects)
         found = list(progress(results, "checking the cohort", total=len(subjects)))
-    for one in found:
-        problems += one["problems"]
-    shapes = {one["shape"] for one in found if "shape" in one}
-    grids = {one["grid"]: subject for one, subject in zip(found, subjects, strict=True) if "grid" in one}
+    for facts in found:
+        problems += facts["problems"]
+    shapes = {facts["shape"] for facts in found if "shape" in facts}
+    grids = {facts["grid"]: subject for facts, subject in zip(found, subjects, strict=True) if "grid" in facts}
     if len(grids) > 1:
         listed = "; ".join(f"{grid} ({subject.image})" for grid, subject in list(grids.items())[:3])
         problems.append(
@@ -103,7 +103,7 @@ def check_image(path, rank, nan="refuse"):
         ]
     if not np.issubdtype(volume.array.dtype, np.number) or np.iscomplexobj(volume.array):
         return None, [f"{path}: voxels of type {volume.array.dtype}; expected real numbers"]
-    problems = [f"{path}: {one}" for one in not_finite(volume.array)]
+    problems = [f"{path}: {problem}" for problem in not_finite(volume.array)]
     if problems:
         return volume, problems
     if volume.array.min() == volume.array.max():
@@ -176,16 +176,17 @@ def _grid(image):
 
 def _structures(found, config):
     """Label values to compare, and a line for each that an image lacks."""
-    labelled = [one for one in found if "labels" in one]
-    everywhere = set().union(*(one["labels"] for one in labelled))
+    labelled = [facts for facts in found if "labels" in facts]
+    everywhere = set().union(*(facts["labels"] for facts in labelled))
     if config.structures is not None and not labelled:
         return (), ["data.structures: given, but the cohort has no label files; add them or remove the key"]
     structures = tuple(config.structures) if config.structures else tuple(sorted(everywhere))
     problems = [
-        f"{one['label_file']}: label {', '.join(map(str, missing))} is absent; leave it out of "
+        f"{facts['label_file']}: label {', '.join(map(str, missing))} is absent; leave it out of "
         "data.structures, remove the subject, or set data.allow_absent_labels: true to skip it there"
-        for one in labelled
-        if not config.allow_absent_labels and (missing := [value for value in structures if value not in one["labels"]])
+        for facts in labelled
+        if not config.allow_absent_labels
+        and (missing := [value for value in structures if value not in facts["labels"]])
     ]
     return structures, problems
 

@@ -141,7 +141,9 @@ def _matches(pattern):
     files = {}
     pattern = _literal_brackets(pattern)
     spelt = {pattern, *(unicodedata.normalize(form, pattern) for form in ("NFC", "NFD"))}
-    for path in sorted({path for one in spelt for path in glob.glob(one, recursive=True) if not is_litter(path)}):
+    for path in sorted(
+        {path for pattern in spelt for path in glob.glob(pattern, recursive=True) if not is_litter(path)}
+    ):
         found = re.fullmatch(_with_groups(composed(pattern)), composed(path))
         parts = [part.strip("/").replace("/", "-") for part in found.groups()] if found else []
         name = "-".join(filter(None, parts)) or Path(path).name

@@ -32,7 +32,7 @@ def hyper_curve(name, values, dice, folding, best, before=None):
     folds.plot(values, folding, "s--", color=RED, markersize=4, label="folding")
     folds.set_ylabel("folding voxels (%)", color=RED)
     folds.set_ylim(0, max(0.01, 1.1 * max(folding)))
-    lines = [line for one in (axis, folds) for line in one.get_lines()]
+    lines = [line for panel in (axis, folds) for line in panel.get_lines()]
     axis.legend(lines, [line.get_label() for line in lines], fontsize=8, loc="best")
     return figure
 

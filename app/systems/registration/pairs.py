@@ -48,7 +48,7 @@ class TrainingPairs(keras.utils.PyDataset):
         rng = np.random.default_rng([self.seed, epoch, step])
         pairs = np.stack([rng.choice(len(self.subjects), 2, replace=False) for _ in range(self.batch_size)])
         draws = 1 if self.hyper_per == "batch" else self.batch_size
-        values = [one.sample(rng, draws) for one in self.hyper_parameters]
+        values = [hyper.sample(rng, draws) for hyper in self.hyper_parameters]
         hyper = np.stack(values, axis=1) if values else np.zeros((draws, 0), "float32")
         return pairs, np.repeat(hyper, self.batch_size // draws, axis=0)
 

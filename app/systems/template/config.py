@@ -83,7 +83,7 @@ class TemplateConfig(TaskConfig):
     @property
     def structures(self):
         """Values of the masks that make up each structure, as `app.systems.masks.cohort.read_mask` takes them."""
-        return self.data.labels and [[one] for one in self.data.labels]
+        return self.data.labels and [[label] for label in self.data.labels]
 
     @pydantic.model_validator(mode="after")
     def _largest(self):

@@ -76,14 +76,18 @@ def read_template(path, size, spacing_mm):
     path = Path(path)
     try:
         image = read_volume(path)
-        told = [json.loads(one.get_content()) for one in image.header.extensions if one.get_code() == COMMENT]
-        told = next(one for one in told if one.get("kerasmorph") == "template")
+        told = [
+            json.loads(extension.get_content())
+            for extension in image.header.extensions
+            if extension.get_code() == COMMENT
+        ]
+        told = next(value for value in told if value.get("kerasmorph") == "template")
         content = np.asarray(image.array, "float32")
         members, labels = int(told["members"]), tuple(told["labels"])
         if (
             members < 1
             or len(set(labels)) < len(labels)
-            or not all(type(one) is int and 0 < one < 65536 for one in labels)
+            or not all(type(label) is int and 0 < label < 65536 for label in labels)
         ):
             raise ValueError("labels must be different numbers from 1 to 65535")
         check_finite(content, "its distances")

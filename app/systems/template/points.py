@@ -63,7 +63,7 @@ def read_points(path, labels):
         elif label not in map(str, labels):
             problems.append(f"{name}: label '{label}' is not the template's; it has {_named(labels)}")
         else:
-            structures.append([str(one) for one in labels].index(label))
+            structures.append([str(label) for label in labels].index(label))
         places.append(place)
         inside.append(row["inside"] == "1")
     list_problems(problems)
@@ -109,11 +109,11 @@ def check_points(points, volume, near_mm):
     list_problems(problems)
 
 
-def _contradict(points, one, other):
-    same = points.structures[one] == points.structures[other] or -1 in points.structures[[one, other]]
-    if points.inside[one] and points.inside[other]:
+def _contradict(points, first, other):
+    same = points.structures[first] == points.structures[other] or -1 in points.structures[[first, other]]
+    if points.inside[first] and points.inside[other]:
         return not same  # one place cannot be in two structures
-    return points.inside[one] != points.inside[other] and same
+    return points.inside[first] != points.inside[other] and same
 
 
 def _named(labels):

@@ -195,7 +195,7 @@ def pose_figures(poses):
     return {
         "median_det": float(np.median(1 / poses[:, 6:].prod(axis=1))),
         "median_parameters": dict(zip(POSE, map(float, np.median(poses, axis=0)), strict=True)),
-        "correlations": [[round(float(one), 3) for one in row] for row in correlations],
+        "correlations": [[round(float(number), 3) for number in row] for row in correlations],
         "largest_correlation": float(np.abs(correlations - np.eye(9)).max()),
     }
 

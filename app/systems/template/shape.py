@@ -80,9 +80,9 @@ def _from_cohort(config, train, labels):
     order = np.random.default_rng(config.seed).permutation(len(train))[: shape.subjects]
     cases = [train[index] for index in sorted(order)]
     list_problems([
-        f"{one.case.mask}: {NO_SHAPE.format(spacing)}" for one in cases if not has_shape(one.mask)
+        f"{cube.case.mask}: {NO_SHAPE.format(spacing)}" for cube in cases if not has_shape(cube.mask)
     ])  # fmt: skip
-    masks = [one.mask for one in cases]
+    masks = [cube.mask for cube in cases]
     if shape.kind == "subject":
         template, chosen = subject_template(masks, spacing, labels)
         return template, str(cases[chosen].case.mask)
@@ -116,7 +116,7 @@ def _from_mask(config, labels):
     volume = read_labels(path)
     with naming(path):
         check_three_axes(volume)
-    parts = [np.isin(volume.array, [one]) for one in labels]
+    parts = [np.isin(volume.array, [label]) for label in labels]
     for value, part in zip(labels, parts, strict=True):
         if not part.any():
             raise UserError(f"{path}: nothing has the label {value}; an empty mask is no template")
@@ -125,7 +125,7 @@ def _from_mask(config, labels):
             raise UserError(_fault(found, value, path))
     with naming(path):
         grid = cube_grid(Volume(np.any(parts, axis=0).astype("uint8"), volume.affine), data.size, data.spacing_mm)
-    cubes = np.stack([to_cube(Volume(one.astype("float32"), volume.affine), grid) > 0.5 for one in parts], axis=-1)
+    cubes = np.stack([to_cube(Volume(part.astype("float32"), volume.affine), grid) > 0.5 for part in parts], axis=-1)
     if not (cubes.any(axis=(0, 1, 2)).all() and has_shape(cubes)):
         raise UserError(f"{path}: {NO_SHAPE.format(data.spacing_mm)}")
     return subject_template([cubes], data.spacing_mm, labels)[0]

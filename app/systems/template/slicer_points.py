@@ -35,16 +35,16 @@ def markups_rows(path):
     try:
         content = json.loads(_text(path))
         lists = content["markups"]
-        points = [(one, point) for one in lists for point in one["controlPoints"]]
+        points = [(part, point) for part in lists for point in part["controlPoints"]]
         rows = []
-        for one, point in points:
+        for row, point in points:
             name = f"{path}, point {point.get('label') or point.get('id') or len(rows) + 1}"
             if point.get("positionStatus", "defined") != "defined":
                 note(f"{name}: has no place yet; left out")
                 continue
-            if one.get("coordinateUnits", "mm") not in ("mm", ["mm"] * 3):
-                raise UserError(f"{path}: coordinates in {str(one['coordinateUnits'])[:20]}; save them in mm")
-            rows.append((name, _row(name, point["position"], one.get("coordinateSystem", "LPS"), point)))
+            if row.get("coordinateUnits", "mm") not in ("mm", ["mm"] * 3):
+                raise UserError(f"{path}: coordinates in {str(row['coordinateUnits'])[:20]}; save them in mm")
+            rows.append((name, _row(name, point["position"], row.get("coordinateSystem", "LPS"), point)))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UserError(f"{path}: no Markups file of 3D Slicer, or damaged; save the points anew") from None
     return rows
@@ -102,7 +102,7 @@ def _row(name, position, system, point):
             "number of a label where the template has several"
         )
     try:
-        place = [str(sign * float(one)) for sign, one in zip(signs, (x, y, z), strict=True)]
+        place = [str(sign * float(item)) for sign, item in zip(signs, (x, y, z), strict=True)]
     except (TypeError, ValueError, OverflowError):
         place = ["", "", ""]  # said with the others of the file
     inside = "0" if sides == ["outside"] else "1"
