@@ -90,18 +90,7 @@ def main(arguments=None):
     # TensorFlow's own lines about the machine bury ours; its errors still raise.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        if task.config is not None and options.keys:
-            return _print_keys(options.task)
-        run = imported(task.run)
-        if task.config is None:
-            run()
-            return DONE
-        from app.config import load_config
-
-        config = load_config(imported(task.config), options.config, options.set)
-        common = ("task", "config", "keys", "set", "dry_run")
-        run(config, options.dry_run, **{key: value for key, value in vars(options).items() if key not in common})
-        return DONE
+        return _run(task, options)
     except UserError as error:
         return _say(error.problems)
     except BrokenPipeError:
@@ -110,22 +99,37 @@ def main(arguments=None):
             return DONE
         return _say(["standard output was closed (for instance by '| head'); rerun the command without the pipe"])
     except OSError as error:
-        if error.errno in NO_ROOM:
-            where = error.filename or "the output folder"
-            return _say(
-                [
-                    f"{where}: cannot be written ({error.strerror}); free space or choose another folder with "
-                    f"{'--to FOLDER' if getattr(options, 'to', None) else '--set output=FOLDER'}, then run the same "
-                    "command again"
-                ]
-            )
-        return _internal_error()
+        return _say([_no_room(error, options)]) if error.errno in NO_ROOM else _internal_error()
     except KeyboardInterrupt:
         return _say([signals.LINE])
     except Exception:
         return _internal_error()
     finally:
         release_folders()
+
+
+def _run(task, options):
+    if task.config is not None and options.keys:
+        return _print_keys(options.task)
+    run = imported(task.run)
+    if task.config is None:
+        run()
+        return DONE
+    from app.config import load_config
+
+    config = load_config(imported(task.config), options.config, options.set)
+    common = ("task", "config", "keys", "set", "dry_run")
+    run(config, options.dry_run, **{key: value for key, value in vars(options).items() if key not in common})
+    return DONE
+
+
+def _no_room(error, options):
+    where = error.filename or "the output folder"
+    other = "--to FOLDER" if getattr(options, "to", None) else "--set output=FOLDER"
+    return (
+        f"{where}: cannot be written ({error.strerror}); free space or choose another folder with {other}, then run "
+        "the same command again"
+    )
 
 
 def _print_keys(task):

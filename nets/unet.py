@@ -47,13 +47,7 @@ def unet(
     Reference:
         - Balakrishnan et al., VoxelMorph, 2019; the HyperMorph paper, section 3.3.
     """
-    left_out = math.log2(output_resolution) if output_resolution > 0 else -1
-    if len(encoder) != len(decoder) or (left_out and left_out not in range(len(encoder))):
-        raise ValueError(
-            "Expected as many decoder as encoder levels, and an output resolution 1, 2, 4, ... "
-            f"below 2 ** levels. Received: encoder={encoder}, decoder={decoder}, "
-            f"output_resolution={output_resolution}"
-        )
+    left_out = _levels_left_out(encoder, decoder, output_resolution)
     rank = len(x.shape) - 2
     pool = (layers.MaxPooling2D, layers.MaxPooling3D)[rank - 2]
 
@@ -91,3 +85,14 @@ def unet(
         upsample = (layers.UpSampling2D, layers.UpSampling3D)[rank - 2]
         x = layers.Concatenate(name=f"{prefix}joined")([upsample(2, name=f"{prefix}upsampled")(x[0]), x[1]])
     return x
+
+
+def _levels_left_out(encoder, decoder, output_resolution):
+    levels = math.log2(output_resolution) if output_resolution > 0 else -1
+    if len(encoder) != len(decoder) or (levels and levels not in range(len(encoder))):
+        raise ValueError(
+            "Expected as many decoder as encoder levels, and an output resolution 1, 2, 4, ... "
+            f"below 2 ** levels. Received: encoder={encoder}, decoder={decoder}, "
+            f"output_resolution={output_resolution}"
+        )
+    return levels

@@ -32,14 +32,6 @@ LAYERS = [
 ROLES = {"__init__", "config", "cohort", "contract", "system", "network", "write", "report"}
 
 LONGEST_FILE, LONGEST_FUNCTION, MOST_ARGUMENTS = 300, 40, 7
-TOLD = {  # beyond that, and why
-    "app/data/phantoms/body_anatomy.py": "tables of anatomy",
-    "app/data/dicom_frames.py": "what headers of DICOM say",
-    "app/tuning/budgeted_tuner.py": "Keras Tuner's own class",
-    "app/tuning/space.py": "one class",
-    "app/tuning/surrogate.py": "one class",
-    "nets/legacy.py": "the whole of VoxelMorph 0.2",
-}
 
 
 def module_of(path):
@@ -132,7 +124,7 @@ def test_systems_have_the_same_files(name):
 def test_no_source_file_is_long():
     """One idea a file."""
     long = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
-    assert {name for name, lines in long.items() if lines > LONGEST_FILE} <= set(TOLD)
+    assert not [name for name, lines in long.items() if lines > LONGEST_FILE]
 
 
 def test_no_function_is_long_or_takes_many_arguments():
@@ -148,7 +140,8 @@ def test_no_function_is_long_or_takes_many_arguments():
                 long.append(f"{path.relative_to(ROOT)}: {node.name}: {lines} lines")
             arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
             count = len([argument for argument in arguments if argument.arg not in ("self", "cls")])
-            if count > MOST_ARGUMENTS and path.relative_to(ROOT).parts[0] == "app":
+            own = path.relative_to(ROOT).parts[0] == "app" and node.name != "__init__"  # Keras' classes take many
+            if count > MOST_ARGUMENTS and own:
                 many.append(f"{path.relative_to(ROOT)}: {node.name}: {count} arguments")
     print("\n".join([*long, *many]))
     assert not long

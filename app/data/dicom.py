@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from app.data.dicom_frames import is_dicom, read_header, read_pixels
+from app.data.dicom_frames import is_dicom, read_header
+from app.data.dicom_pixels import read_pixels
 from app.data.volume import Volume
 from app.errors import UserError
 from app.files import as_stored, is_litter
@@ -119,14 +120,7 @@ def _series(name, headers, part):
     placed = _once(placed, flags)
     placed = _chosen_part(placed, flags, part)
     placed = _of_one_matrix(placed, flags)
-    axes = np.array([frame.axes for frame in placed])
-    most = np.median(axes, axis=0)
-    alike = np.abs(axes - most).max(axis=1) < 0.02
-    if alike.sum() < 0.5 * len(placed):
-        raise UserError("its slices lie in several planes, as a localiser's; give the series that it was made for")
-    _left_out(flags, np.sum(~alike), "slices of another plane")
-    placed = [item for item, same in zip(placed, alike, strict=True) if same]
-    row, column = most[:3] / np.linalg.norm(most[:3]), most[3:] / np.linalg.norm(most[3:])
+    placed, row, column = _of_one_plane(placed, flags)
     normal = np.cross(row, column)
     placed, positions = _sorted(placed, normal, flags)
     along = positions @ normal
@@ -141,18 +135,34 @@ def _series(name, headers, part):
     tilt = float(np.degrees(np.arccos(np.clip(shift @ normal / np.linalg.norm(shift), -1, 1))))
     if tilt > 1.0:
         flags.append(f"gantry tilt of {tilt:.1f} degrees")
-    spacings = {tuple(np.round(frame.spacing, 4)) if frame.spacing is not None else None for frame in placed}
-    if None in spacings:
-        raise UserError("PixelSpacing is missing; without it there are no millimetres")
-    if len(spacings) > 1:
-        raise UserError(f"its slices have pixels of {len(spacings)} sizes; export one reconstruction at a time")
-    spacing = placed[0].spacing
+    spacing = _one_spacing(placed)
     # PixelSpacing: between rows first. The array's first axis runs along a row; LPS becomes RAS.
     columns = np.stack([row * spacing[1], column * spacing[0], shift * step, positions[0]], axis=1)
     affine = np.eye(4)
     affine[:3] = np.diag([-1.0, -1.0, 1.0]) @ columns
     flags += dict.fromkeys(flag for frame in placed for flag in frame.flags)
     return DicomSeries(name, placed, affine, along, headers[0].body_part, headers[0].description, flags)
+
+
+def _of_one_plane(frames, flags):
+    """Frames of the plane that most lie in, and the directions of its rows and columns."""
+    axes = np.array([frame.axes for frame in frames])
+    most = np.median(axes, axis=0)
+    alike = np.abs(axes - most).max(axis=1) < 0.02
+    if alike.sum() < 0.5 * len(frames):
+        raise UserError("its slices lie in several planes, as a localiser's; give the series that it was made for")
+    _left_out(flags, np.sum(~alike), "slices of another plane")
+    kept = [frame for frame, same in zip(frames, alike, strict=True) if same]
+    return kept, most[:3] / np.linalg.norm(most[:3]), most[3:] / np.linalg.norm(most[3:])
+
+
+def _one_spacing(frames):
+    spacings = {tuple(np.round(frame.spacing, 4)) if frame.spacing is not None else None for frame in frames}
+    if None in spacings:
+        raise UserError("PixelSpacing is missing; without it there are no millimetres")
+    if len(spacings) > 1:
+        raise UserError(f"its slices have pixels of {len(spacings)} sizes; export one reconstruction at a time")
+    return frames[0].spacing
 
 
 def _once(frames, flags):

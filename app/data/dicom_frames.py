@@ -109,68 +109,28 @@ def read_header(path):
     Raises:
         UserError: If it holds no image, a coloured one, claims more than it holds, or is damaged.
     """
-    header = _dataset(path, stop_before_pixels=True, specific_tags=WANTED)
+    header = open_dataset(path, stop_before_pixels=True, specific_tags=WANTED)
     try:
         return _read(path, header)
     except UserError:
         raise
     except Exception as error:  # values of the wrong kind raise whatever they meet
-        raise UserError(f"{path}: {_damaged(error)}") from None
+        raise UserError(f"{path}: {damaged(error)}") from None
 
 
-def read_pixels(frame):
-    """The values of a frame, rescaled.
+def open_dataset(path, **options):
+    """A DICOM file as pydicom reads it.
 
     Args:
-        frame: `Frame`.
+        path: File.
+        **options: Of `pydicom.dcmread`.
 
     Returns:
-        `(columns, rows)`: whole numbers where the scaling leaves them whole, else float32.
+        `pydicom.Dataset`.
 
     Raises:
-        UserError: If they are damaged or compressed in a way that cannot be read.
+        UserError: If it is damaged.
     """
-    from pydicom.pixels import pixel_array
-    from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
-
-    data = _dataset(frame.path)
-    data.ensure_file_meta()
-    if data.file_meta.get("TransferSyntaxUID") is None:  # without a preamble: as it was parsed
-        implicit, _ = data.original_encoding
-        data.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of bytes that pad the pixels
-            array = pixel_array(data, index=frame.index)
-    except Exception as error:  # decoders raise what damaged bytes make them raise
-        if not data.file_meta.TransferSyntaxUID.is_compressed:
-            raise UserError(f"{frame.path}: {_damaged(error)}") from None
-        array = _by_gdcm(frame, error)
-    slope, intercept = frame.scaling
-    if (slope, intercept) == (1.0, 0.0):
-        return array.T
-    if slope == 1.0 and float(intercept).is_integer():
-        return array.T.astype("int32") + int(intercept)
-    return (array.T * slope + intercept).astype("float32")
-
-
-def _by_gdcm(frame, error):
-    """JPEG lossless, which the decoders with a free licence leave to GDCM; `(rows, columns)` as stored."""
-    import SimpleITK
-
-    refused = UserError(f"{frame.path}: {_damaged(error)}")
-    try:
-        image = SimpleITK.ReadImage(str(frame.path), imageIO="GDCMImageIO")
-    except RuntimeError:
-        raise refused from None
-    array = SimpleITK.GetArrayFromImage(image)
-    if array.ndim != 3 or len(array) <= frame.index or (array[0].shape[::-1] != frame.size):
-        raise refused
-    slope, intercept = frame.scaling  # GDCM has applied those of the file
-    return np.rint((array[frame.index] - intercept) / slope).astype("int32")
-
-
-def _dataset(path, **options):
     import pydicom
 
     try:
@@ -178,10 +138,18 @@ def _dataset(path, **options):
             warnings.simplefilter("ignore")  # of values that break a rule which nothing here depends on
             return pydicom.dcmread(path, force=True, **options)
     except Exception as error:  # pydicom raises what a damaged file makes Python raise
-        raise UserError(f"{path}: {_damaged(error)}") from None
+        raise UserError(f"{path}: {damaged(error)}") from None
 
 
-def _damaged(error):
+def damaged(error):
+    """What is said of a file that a library cannot read.
+
+    Args:
+        error: What the library raised.
+
+    Returns:
+        String.
+    """
     reason = " ".join(str(error).split())[:100] or type(error).__name__
     return f"no image, or damaged; left out (restore it if it is a slice; {reason})"
 

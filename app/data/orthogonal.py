@@ -65,6 +65,17 @@ def on_orthogonal_grid(volume, name, nearest=False):
             f"{name}: its axes are not quite at right angles ({distance:.3f} voxels at a corner); taken as if they were"
         )
         return dataclasses.replace(volume, affine=target)
+    wanted = _move_to_hold(target, affine, shape, name)
+    array = _resampled(volume.array, np.linalg.inv(affine) @ target, wanted, nearest)
+    note(
+        f"{name}: its axes are not at right angles ({distance:.1f} voxels at a corner); resampled to a grid of "
+        f"{' x '.join(map(str, wanted))} voxels whose axes are, on which results lie"
+    )
+    return dataclasses.replace(volume, array=array, affine=target)
+
+
+def _move_to_hold(target, affine, shape, name):
+    """Move the origin of a grid so that it holds a volume; its size in voxels."""
     corners = np.array([[*corner, 1.0] for corner in itertools.product(*((0, size - 1) for size in shape))]).T
     reached = (np.linalg.inv(target) @ affine @ corners)[:3]
     first = np.floor(reached.min(axis=1) + SAID_VOX)
@@ -74,8 +85,11 @@ def on_orthogonal_grid(volume, name, nearest=False):
             f"{name}: its axes are far from right angles, which no scanner makes; correct its header's affine"
         )
     target[:3, 3] += target[:3, :3] @ first
-    pull = np.linalg.inv(affine) @ target
-    array = volume.array
+    return wanted
+
+
+def _resampled(array, pull, shape, nearest):
+    """An array on another grid, of its own type; `pull` leads from the new voxels to the old."""
     beyond = 0 if nearest else array.min()
     # float64 holds every integer of up to 53 bits, float32 not those of a 32-bit image
     precise = array.astype("float32" if array.dtype.kind == "f" or array.dtype.itemsize < 3 else "float64")
@@ -83,15 +97,11 @@ def on_orthogonal_grid(volume, name, nearest=False):
         precise,
         pull[:3, :3],
         pull[:3, 3],
-        tuple(wanted),
+        tuple(shape),
         order=0 if nearest else 1,
         mode="constant",
         cval=float(beyond),
     )
     if array.dtype.kind != "f":
         moved = np.rint(moved)
-    note(
-        f"{name}: its axes are not at right angles ({distance:.1f} voxels at a corner); resampled to a grid of "
-        f"{' x '.join(map(str, wanted))} voxels whose axes are, on which results lie"
-    )
-    return dataclasses.replace(volume, array=moved.astype(array.dtype), affine=target)
+    return moved.astype(array.dtype)

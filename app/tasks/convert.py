@@ -48,7 +48,8 @@ def run(config, dry_run=False):
 
 def _build(config, class_name, options, weights):
     """The model of the file, with its weights."""
-    from nets.legacy import OfficialVoxelMorph, load_official_weights, read_architecture
+    from nets.legacy import OfficialVoxelMorph, load_official_weights
+    from nets.legacy_architecture import read_architecture
 
     try:
         architecture = read_architecture(class_name, options)

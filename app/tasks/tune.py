@@ -79,14 +79,29 @@ def _cohort(config, base, folder):
 def _search(config, resolved, base, folder, action):
     import_keras()
 
-    from app.tuning.budgeted_tuner import BudgetedTuner
     from app.tuning.distributed import make_token, serve
-    from app.tuning.hparams_board import HParamsBoard
     from app.tuning.local_workers import watch_parent
-    from app.tuning.task_model import TaskModel
-    from app.tuning.trials import Trials
 
     watch_parent()
+    trials = _trials(config, resolved, base, folder, action)
+    oracle = make_oracle(config, base)
+    tuner = _loaded(folder, lambda: _tuner(config, base, folder, oracle, trials, action))
+    if action == "chief":
+        make_token(folder.path / "search.token")
+        tuner.save()
+        if not serve(oracle):
+            raise UserError(f"{folder.path}: no worker for an hour; start workers, then run the same command again")
+    else:
+        tuner.search()
+    if action != "worker":
+        tuner.save()
+        _conclude(config, base, folder, oracle)
+
+
+def _trials(config, resolved, base, folder, action):
+    """What is trained and measured; the folder is opened, but by workers."""
+    from app.tuning.trials import Trials
+
     simulated = getattr(base.data, "phantom", None) is not None
     if simulated and action != "worker":  # its images are written into the folder
         folder.open(resolved, SEARCH_LOCK)
@@ -98,33 +113,27 @@ def _search(config, resolved, base, folder, action):
         )
     if not simulated and action != "worker":  # what is wrong with the images leaves no folder behind
         folder.open(resolved, SEARCH_LOCK)
-    oracle = make_oracle(config, base)
-    board = HParamsBoard(folder.tensorboard, config.search.objective, None if action == "worker" else oracle.space)
-    tuner = _loaded(
-        folder,
-        lambda: BudgetedTuner(
-            oracle,
-            TaskModel(trials, base, config.search.space),
-            epochs=budget(config, base),
-            unit=config.search.unit,
-            keep_best=config.search.keep_best,
-            seed=config.seed,
-            max_model_size=config.search.max_parameters,
-            board=board,
-            directory=str(folder.path),
-            project_name="trials",
-        ),
+    return trials
+
+
+def _tuner(config, base, folder, oracle, trials, action):
+    from app.tuning.budgeted_tuner import BudgetedTuner
+    from app.tuning.hparams_board import HParamsBoard
+    from app.tuning.task_model import TaskModel
+
+    search = config.search
+    return BudgetedTuner(
+        oracle,
+        TaskModel(trials, base, search.space),
+        epochs=budget(config, base),
+        unit=search.unit,
+        keep_best=search.keep_best,
+        seed=config.seed,
+        max_model_size=search.max_parameters,
+        board=HParamsBoard(folder.tensorboard, search.objective, None if action == "worker" else oracle.space),
+        directory=str(folder.path),
+        project_name="trials",
     )
-    if action == "chief":
-        make_token(folder.path / "search.token")
-        tuner.save()
-        if not serve(oracle):
-            raise UserError(f"{folder.path}: no worker for an hour; start workers, then run the same command again")
-    else:
-        tuner.search()
-    if action != "worker":
-        tuner.save()
-        _conclude(config, base, folder, oracle)
 
 
 def _conclude(config, base, folder, oracle):

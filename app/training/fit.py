@@ -19,7 +19,7 @@ def fit(steps, config, folder):
     depend on seed, epoch and step alone, and a checkpoint holds the optimiser's state and its epoch.
 
     Args:
-        steps: `app.systems.system.Steps`.
+        steps: `app.systems.steps.Steps`.
         config: Of the system, its `training` with `epochs`, `replicas` and `validate_every`.
         folder: `RunFolder`.
 

@@ -2,25 +2,33 @@
 
 import contextlib
 import gc
-import io
-import json
 import logging
 import math
 import time
 from pathlib import Path
 
-import h5py
 import keras
 import keras_tuner as kt
 import numpy as np
 
-from app.data.hdf5 import datasets
 from app.errors import NO_ROOM
-from app.files import whole_file, write_json, write_text
+from app.files import write_json, write_text
 from app.tuning.distributed import PatientOracle, role
 from app.tuning.model_size import model_size
-from app.tuning.oracle import BEST, LAST, PROGRESS, first_trial
 from app.tuning.seeded_batches import SeededBatches
+from app.tuning.trial_files import (
+    BEST,
+    LAST,
+    PROGRESS,
+    DiskFullError,
+    first_trial,
+    has_weights,
+    load_trial,
+    load_weights,
+    random_states,
+    read_progress,
+    save_weights,
+)
 
 LOG = logging.getLogger("kerasmorph")
 UNITS = ("epochs", "seconds")
@@ -114,7 +122,7 @@ class BudgetedTuner(kt.Tuner):
         if not (folder / BEST).is_file():
             raise FileNotFoundError(f"{folder / BEST}: not kept; keep_best says how many are")
         model = self._try_build(trial.hyperparameters)
-        _load_weights(model, folder / BEST, _read_progress(folder))
+        load_weights(model, folder / BEST, read_progress(folder))
         return model
 
     def on_search_begin(self):
@@ -141,7 +149,7 @@ class BudgetedTuner(kt.Tuner):
         try:
             with beat or contextlib.nullcontext():
                 super()._try_run_and_update_trial(trial, *args, **kwargs)
-        except _DiskFullError as full:
+        except DiskFullError as full:
             raise full.__cause__ from None
         if trial.message:  # gRPC does not carry it to the chief
             folder = Path(self.get_trial_dir(trial.trial_id))
@@ -149,7 +157,7 @@ class BudgetedTuner(kt.Tuner):
             reason = trial.message.strip().splitlines()[-1][:200]
             LOG.info(f"trial {trial.trial_id} failed: {reason}")
             if self.board:
-                curve = _read_progress(folder)["curve"] if (folder / PROGRESS).is_file() else []
+                curve = read_progress(folder)["curve"] if (folder / PROGRESS).is_file() else []
                 self.board.fail(first_trial(self.oracle, trial), trial.hyperparameters.values, reason, curve)
 
     def _run_and_update_trial(self, trial, *args, **kwargs):
@@ -157,7 +165,7 @@ class BudgetedTuner(kt.Tuner):
             self.run_trial(trial, *args, **kwargs)  # every epoch has been reported
         except OSError as error:
             if error.errno in NO_ROOM:
-                raise _DiskFullError from error
+                raise DiskFullError from error
             raise
 
     def _try_build(self, hp):
@@ -183,35 +191,24 @@ class BudgetedTuner(kt.Tuner):
 
     def _restore(self, model, folder, before):
         """Take up this trial's training, or that of the trial before it."""
-        if _has_weights(folder):
-            progress = _read_progress(folder)
-            _load(model, folder, progress)
+        if has_weights(folder):
+            progress = read_progress(folder)
+            load_trial(model, folder, progress)
             # The process may have died before the oracle was told.
             self._report(folder.name.removeprefix("trial_"), progress["curve"][-1])
             return progress
         if not before:
             return {"epochs": 0, "seconds": 0.0, "start": 0, "best": None, "curve": []}
         source = Path(self.get_trial_dir(before))
-        if not _has_weights(source):
+        if not has_weights(source):
             raise kt.errors.FailedTrialError(f"the checkpoint of trial {before}, to go on with, is gone")
-        progress = _read_progress(source)
-        _load(model, source, progress)
+        progress = read_progress(source)
+        load_trial(model, source, progress)
         return {**progress, "start": progress["epochs"], "best": None, "curve": []}
 
     def _report(self, trial_id, entry):
         metrics = {name: value for name, value in entry.items() if name != "epoch"}
         self.oracle.update_trial(trial_id, metrics, step=entry["epoch"])
-
-
-class _DiskFullError(kt.errors.FatalError):
-    """The trial is not at fault: it would fail again, and so would all others."""
-
-
-class _WeightsInMemory(io.BytesIO):
-    """Weights before they are written: where a disk is full, HDF5 ends the process by a segmentation fault."""
-
-    def __str__(self):
-        return "memory.weights.h5"  # Keras looks at the ending
 
 
 class _Keeper(keras.callbacks.Callback):
@@ -268,13 +265,13 @@ class _Keeper(keras.callbacks.Callback):
         progress["epochs"], progress["seconds"] = epoch + 1, progress["seconds"] + seconds
         progress["curve"].append({"epoch": epoch + 1, "train_seconds": progress["seconds"], **logs})
         progress["build"] = self.model.get_build_config()
-        progress["random_states"] = [keras.ops.convert_to_numpy(state).tolist() for state in _random_states(self.model)]
+        progress["random_states"] = [keras.ops.convert_to_numpy(state).tolist() for state in random_states(self.model)]
         if progress["best"] is None or (logs[name] > progress["best"]) == (self.objective.direction == "max"):
             progress["best"] = logs[name]
-            _save(self.model, self.folder / BEST)
+            save_weights(self.model, self.folder / BEST)
         # Weights of a new name, then the progress that names them: a kill between leaves the old pair.
         before, progress["weights"] = progress.get("weights"), LAST.replace("*", f"{epoch + 1:05d}")
-        _save(self.model, self.folder / progress["weights"])
+        save_weights(self.model, self.folder / progress["weights"])
         write_json(self.folder / PROGRESS, progress)
         if before and before != progress["weights"]:
             (self.folder / before).unlink(missing_ok=True)
@@ -299,38 +296,3 @@ def _seeded(args, kwargs, seed, first_epoch):
     size = kwargs.pop("batch_size", None) or 32
     # Batches are in random order already; a shuffle by Keras' global generator would not resume.
     return (SeededBatches(arrays, size, seed, first_epoch),), {**kwargs, "shuffle": False}
-
-
-def _save(model, path):
-    content = _WeightsInMemory()
-    model.save_weights(content)
-    with whole_file(path) as temporary:
-        temporary.write_bytes(content.getvalue())
-
-
-def _load(model, folder, progress):
-    _load_weights(model, folder / progress["weights"], progress)
-    for state, value in zip(_random_states(model), progress["random_states"], strict=True):
-        state.assign(value)
-
-
-def _load_weights(model, path, progress):
-    if not model.built:
-        model.build_from_config(progress["build"])
-    model.optimizer.build(model.trainable_variables)  # else its state does not fit
-    with h5py.File(path, "r") as file:
-        datasets(file, path)  # a search that came from elsewhere may point out of its own files
-    model.load_weights(path)
-
-
-def _random_states(model):
-    """States of dropout and the like, which Keras does not keep with the weights."""
-    return [variable for variable in model.variables if "seed_generator" in variable.path]
-
-
-def _has_weights(folder):
-    return (folder / PROGRESS).is_file() and (folder / _read_progress(folder)["weights"]).is_file()
-
-
-def _read_progress(folder):
-    return json.loads((folder / PROGRESS).read_text(encoding="utf-8"))

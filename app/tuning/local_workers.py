@@ -1,5 +1,6 @@
 """A chief and workers on one machine: started, watched, replaced when they die."""
 
+import functools
 import os
 import shutil
 import socket
@@ -34,19 +35,7 @@ def run_local(config_file, folder, workers):
     folder.mkdir(parents=True, exist_ok=True)
     gpus = _gpus()
 
-    def start(role, name, environment):
-        command = [sys.executable, str(ROOT / "main.py"), "tune", role, "--config", str(config_file)]
-        command += ["--address", address, "--name", name]
-        environment = {**os.environ, **environment, "KERASMORPH_PARENT": str(os.getpid())}
-        with open(folder / f"{name}.txt", "a") as output:
-            if role == "worker":
-                return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, text=True
-        )
-        threading.Thread(target=_relay, args=(process.stdout, folder / f"{name}.txt"), daemon=True).start()
-        return process
-
+    start = functools.partial(_start, config_file, folder, address)
     threads = str(max(1, (os.cpu_count() or 1) // workers))
     plan = {"chief": ("chief", {"CUDA_VISIBLE_DEVICES": "-1"})}
     for index in range(workers):
@@ -55,8 +44,24 @@ def run_local(config_file, folder, workers):
             environment["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
         plan[f"worker{index}"] = ("worker", environment)
     log(f"chief and {workers} workers on {address}; their output is in {folder}")
-    running = {name: start(role, name, environment) for name, (role, environment) in plan.items()}
-    restarts = 0
+    _watch(plan, start, folder)
+
+
+def _start(config_file, folder, address, name, role, environment):
+    command = [sys.executable, str(ROOT / "main.py"), "tune", role, "--config", str(config_file)]
+    command += ["--address", address, "--name", name]
+    environment = {**os.environ, **environment, "KERASMORPH_PARENT": str(os.getpid())}
+    with open(folder / f"{name}.txt", "a") as output:
+        if role == "worker":
+            return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, text=True)
+    threading.Thread(target=_relay, args=(process.stdout, folder / f"{name}.txt"), daemon=True).start()
+    return process
+
+
+def _watch(plan, start, folder):
+    """Run what is planned until the chief has ended; processes that die are replaced."""
+    running, restarts = {name: start(name, *how) for name, how in plan.items()}, 0
     try:
         while running:
             time.sleep(0.3)
@@ -71,8 +76,7 @@ def run_local(config_file, folder, workers):
                 if code == 2 or restarts > MOST_RESTARTS:
                     raise UserError(_last_error(folder / f"{name}.txt", name, code))
                 log(f"{name} ended with code {code}; it is started again")
-                role, environment = plan[name]
-                running[name] = start(role, name, environment)
+                running[name] = start(name, *plan[name])
             if "chief" not in running:
                 _wait(running)
     finally:

@@ -14,11 +14,10 @@ from keras_tuner.engine.trial import Trial
 
 from app.files import write_text
 from app.tuning.space import Space
+from app.tuning.trial_files import BEST, LAST
 
 LOG = logging.getLogger("kerasmorph")
 MOST_STARTS = 5  # a trial whose process dies, of memory perhaps, would else be begun for ever
-# Of a trial: weights after its last epoch, weights of its best (Keras Tuner's name), how far it is.
-LAST, BEST, PROGRESS = "epoch_*.weights.h5", "checkpoint.weights.h5", "progress.json"
 
 
 class SearchOracle(kt.Oracle):
@@ -144,9 +143,7 @@ class SearchOracle(kt.Oracle):
         if name in self.end_order or name not in self.trials:
             # Its worker was taken for dead, and came back: nobody need go on with it.
             self._retry_queue = [trial_id for trial_id in self._retry_queue if trial_id != name]
-            self.ongoing_trials = {
-                ongoing_trial: other for ongoing_trial, other in self.ongoing_trials.items() if other.trial_id != name
-            }
+            self.ongoing_trials = {key: other for key, other in self.ongoing_trials.items() if other.trial_id != name}
             return
         # Numbers come back from a worker with 32 bits.
         known = self.trials[name].hyperparameters.values
@@ -200,12 +197,11 @@ class SearchOracle(kt.Oracle):
         trial.score, trial.best_step = math.nan, 0
         if trial.metrics.exists(self.objective.name):
             history = [
-                (observation.step, float(np.mean(observation.value)))
-                for observation in trial.metrics.get_history(self.objective.name)
+                (seen.step, float(np.mean(seen.value))) for seen in trial.metrics.get_history(self.objective.name)
             ]
             history = [(step, value) for step, value in history if math.isfinite(value)]
             if history:
-                trial.best_step, trial.score = min(history, key=lambda observation: self.sign * observation[1])
+                trial.best_step, trial.score = min(history, key=lambda pair: self.sign * pair[1])
 
     def last_value(self, trial):
         """Objective after the trial's last step, to be minimised; NaN for a failure.
@@ -290,18 +286,3 @@ class SearchOracle(kt.Oracle):
     def _generator(self):
         """Random numbers of the present moment: a resumed search draws the same."""
         return np.random.default_rng([self.seed, len(self.trials), len(self.end_order)])
-
-
-def first_trial(oracle, trial):
-    """The first trial of a configuration, of which Hyperband's promotions are later ones.
-
-    Args:
-        oracle: Any oracle, a worker's client too.
-        trial: `keras_tuner` trial.
-
-    Returns:
-        Its name.
-    """
-    while before := trial.hyperparameters.values.get("tuner/trial_id"):
-        trial = oracle.get_trial(before)
-    return trial.trial_id

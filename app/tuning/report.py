@@ -11,7 +11,7 @@ from app.reporting.html import Report
 from app.tuning.declare import chosen
 from app.tuning.figures import best_so_far, importance_bars, parallel_coordinates, slices
 from app.tuning.importance import importance, predicted_slices
-from app.tuning.oracle import first_trial
+from app.tuning.trial_files import first_trial
 
 
 def write_results(config, base, folder, oracle):

@@ -3,13 +3,13 @@
 import dataclasses
 
 import numpy as np
-from scipy.stats import yeojohnson, yeojohnson_normmax
 from threadpoolctl import threadpool_limits
 
 from app.tuning import acquisition
 from app.tuning.feasibility import Feasibility, SizeFeasibility
 from app.tuning.gaussian_process import GaussianProcess, Watched
 from app.tuning.kernel import Kernel
+from app.tuning.warp import Warp
 
 LIARS = ("min", "mean", "max", "believer")
 MOST_CANDIDATES = 3000
@@ -100,7 +100,10 @@ class Surrogate:
         if not len(rows):
             return []
         feasible = self._feasibility(known, failed, rows, rng)
-        return self._choose(processes, rows, feasible, running, known, failed, count, rng)
+        sizes = self._sizes(known, failed, rows, rng)
+        if sizes is not None:
+            feasible = feasible * sizes.predicted
+        return self._choose(processes, rows, feasible, sizes, running, failed, count)
 
     @threadpool_limits.wrap(limits=1, user_api="blas")
     def predict(self, observations, rows, rng):
@@ -141,11 +144,11 @@ class Surrogate:
         if self._process is not None and not np.array_equal(self._process.points, points[: len(self._process.points)]):
             self.theta, self._process = None, None  # another budget's observations
         if self.theta is None or len(known) >= self.learnt_on + max(1, self.learnt_on // 10):
-            self._warp = _Warp(values, times)
+            self._warp = Warp(values, times)
             self._process = GaussianProcess(self.kernel, self.theta).learn(points, self._warp(values), rng)
             self.theta, self.learnt_on = self._process.theta, len(known)
         elif self._process is None:  # resumed
-            self._warp = _Warp(values[: self.learnt_on], times[: self.learnt_on])
+            self._warp = Warp(values[: self.learnt_on], times[: self.learnt_on])
             self._process = GaussianProcess(self.kernel, self.theta).fit(points, self._warp(values))
         elif (new := len(known) - len(self._process.points)) > 0:
             self._process.append(points[-new:], self._warp(values[-new:]))
@@ -188,7 +191,7 @@ class Surrogate:
         model.fit(self.space.features(tried), [True] * len(known) + [False] * len(failed), rng)
         return model.probability(self.space.features(rows))
 
-    def _choose(self, processes, rows, feasible, running, known, failed, count, rng):
+    def _choose(self, processes, rows, feasible, sizes, running, failed, count):
         watched = [Watched(process, self._points(rows)) for process in processes]
         lies = {"min": np.min, "mean": np.mean, "max": np.max}
         before = [process.factor.size for process in processes]
@@ -205,9 +208,6 @@ class Surrogate:
                     mean, deviation = item.process.predict(point[None])
                     item.append(point, mean[0] + deviation[0])
         chosen, free = [], np.ones(len(rows), bool)
-        sizes = self._sizes(known, failed, rows, rng)
-        if sizes is not None:
-            feasible = feasible * sizes.predicted
         while len(chosen) < count and free.any():
             promises = [
                 self.acquire(candidate.mean, candidate.deviation, low)
@@ -273,35 +273,3 @@ def _largest_budget(known, enough):
         if len(there) >= enough:
             return there
     return known
-
-
-class _Warp:
-    """Values made normal: losses are skewed, and one that diverged would hide all differences among the good.
-
-    The scale is that of the largest budget with enough values: how far apart the trained lie counts,
-    not how far they are from the untrained.
-    """
-
-    ENOUGH = 5
-
-    def __init__(self, values, times):
-        reference = values
-        for time in sorted(set(times), reverse=True):
-            if np.sum(times == time) >= self.ENOUGH:
-                reference = values[times == time]
-                break
-        self._middle = np.median(reference)
-        self._spread = np.subtract(*np.percentile(reference, [75, 25])) or np.ptp(reference) or 1.0
-        scaled = np.arcsinh((reference - self._middle) / self._spread)
-        self._power = float(np.clip(yeojohnson_normmax(scaled), -1, 3)) if np.ptp(scaled) > 1e-9 else 1.0
-        warped = yeojohnson(scaled, self._power)
-        self._mean, self._deviation = warped.mean(), warped.std() or 1.0
-
-    def __call__(self, values):
-        scaled = np.arcsinh((np.asarray(values, float) - self._middle) / self._spread)
-        return (yeojohnson(scaled, self._power) - self._mean) / self._deviation
-
-    def inverse(self, warped):
-        grid = np.linspace(-12, 12, 4001)
-        at = (yeojohnson(grid, self._power) - self._mean) / self._deviation
-        return self._middle + self._spread * np.sinh(np.interp(warped, at, grid))

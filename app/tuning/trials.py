@@ -7,7 +7,7 @@ class Trials:
     """Trainings of a system with different configs.
 
     Args:
-        steps: `app.systems.system.Steps`.
+        steps: `app.systems.steps.Steps`.
     """
 
     def __init__(self, steps):

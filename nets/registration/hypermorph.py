@@ -78,25 +78,14 @@ class HyperMorph(RegistrationModel):
         **kwargs,
     ):
         objective = Objective(**objective) if isinstance(objective, dict) else objective or Objective()
-        given = [{"name": "lambda"}] if hyper is None else hyper
-        hyper = [HyperParameter(**parameter) if isinstance(parameter, dict) else parameter for parameter in given]
-        names = [each.name for each in hyper]
+        hyper = _hyper_parameters(hyper)
         if generator not in GENERATORS:
             raise ValueError(
                 f"Received an invalid value for `generator`, expected one of {', '.join(GENERATORS)}. "
                 f"Received: generator={generator}"
             )
-        if not names or len(set(names)) != len(names):
-            raise ValueError(f"Expected one or several different hyper-parameters. Received: {names}")
-
-        hypernetwork = Hypernetwork(
-            [each.low for each in hyper],
-            [each.high for each in hyper],
-            units,
-            depth,
-            name="hypernetwork",
-            dtype="float32",
-        )
+        ends = [each.low for each in hyper], [each.high for each in hyper]
+        hypernetwork = Hypernetwork(*ends, units, depth, name="hypernetwork", dtype="float32")
 
         def convolve(x, filters, name, kernel_initializer="he_normal", dtype=None):
             layer = GENERATORS[generator](filters, kernel_initializer=kernel_initializer, name=name, dtype=dtype)
@@ -138,3 +127,13 @@ class HyperMorph(RegistrationModel):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         return cls(**config)
+
+
+def _hyper_parameters(given):
+    """As `HyperParameter`s, lambda by default, each once."""
+    given = [{"name": "lambda"}] if given is None else given
+    hyper = [HyperParameter(**parameter) if isinstance(parameter, dict) else parameter for parameter in given]
+    names = [each.name for each in hyper]
+    if not names or len(set(names)) != len(names):
+        raise ValueError(f"Expected one or several different hyper-parameters. Received: {names}")
+    return hyper

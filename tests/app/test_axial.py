@@ -162,7 +162,7 @@ def test_a_simulated_body_has_its_regions_where_it_says():
     x = np.arange(-200, 201, 8.0)
     tissue = body.tissues(x, np.arange(-120, 121, 8.0), heights)
     for name, region in (("lung", "chest"), ("white", "head")):
-        from app.data.phantoms.body_anatomy import TISSUE
+        from app.data.phantoms.body_grid import TISSUE
 
         amount = (tissue == TISSUE[name]).sum(axis=(0, 1))
         assert CLASSES[classes[np.argmax(amount)]] == region

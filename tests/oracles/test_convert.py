@@ -13,7 +13,8 @@ import pytest
 
 from app.data.official import read_official
 from app.export.verify_official import seeded_pair
-from nets.legacy import OfficialVoxelMorph, load_official_weights, read_architecture
+from nets.legacy import OfficialVoxelMorph, load_official_weights
+from nets.legacy_architecture import read_architecture
 from nets.registration.voxelmorph import VoxelMorph
 
 CHILD = Path(__file__).with_name("official_file.py")

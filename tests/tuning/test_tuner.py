@@ -14,11 +14,12 @@ import pytest
 
 from app.errors import UserError
 from app.tuning.bayesian_oracle import BayesianOracle
-from app.tuning.budgeted_tuner import BudgetedTuner, _load, _read_progress
+from app.tuning.budgeted_tuner import BudgetedTuner
 from app.tuning.hyperband_bayesian_oracle import HyperbandBayesianOracle
 from app.tuning.model_size import model_size
 from app.tuning.plain_oracles import RandomOracle
 from app.tuning.seeded_batches import SeededBatches
+from app.tuning.trial_files import load_trial, read_progress
 
 LOSS = kt.Objective("val_loss", "min")
 
@@ -163,7 +164,7 @@ def test_weights_of_a_trial_lie_in_its_own_files(data, tmp_path):
     again = tuner(oracle, tmp_path, epochs=2)
     model = build(oracle.trials["0"].hyperparameters)
     with pytest.raises(UserError, match="lie in another file"):
-        _load(model, last.parent, _read_progress(last.parent))
+        load_trial(model, last.parent, read_progress(last.parent))
     assert again.oracle is oracle
 
 

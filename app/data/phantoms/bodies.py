@@ -4,7 +4,8 @@ import nibabel
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from app.data.phantoms.body_anatomy import TISSUE, Body
+from app.data.phantoms.body_anatomy import Body
+from app.data.phantoms.body_grid import TISSUE
 from app.data.phantoms.folder import cohort_folder
 from app.data.volume import Volume
 from app.data.write import write_volume

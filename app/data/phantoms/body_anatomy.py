@@ -5,11 +5,8 @@ import dataclasses
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-TISSUES = (
-    "air", "fat", "muscle", "bone", "marrow", "lung", "liver", "spleen", "kidney", "blood", "bowel", "fluid",
-    "grey", "white", "disc", "gas",
-)  # fmt: skip
-TISSUE = {name: index for index, name in enumerate(TISSUES)}
+from app.data.phantoms.body_grid import Grid
+
 REGIONS = ("legs", "pelvis", "abdomen", "chest", "head")
 # Heights as shares of the whole: crotch, top of the iliac bones, dome of the diaphragm, top of the lungs.
 BOUNDARIES = {"crotch": 0.47, "crest": 0.585, "dome": 0.70, "apex": 0.825}
@@ -91,7 +88,7 @@ class Body:
         """
         rng = np.random.default_rng(self.seeds)
         bend = [np.polyval(row, np.asarray(z) / self.height - 0.5) for row in self._bend]
-        grid = _Grid(x, y, z, bend, rng)
+        grid = Grid(x, y, z, bend, rng)
         self._trunk(grid)
         self._legs(grid)
         if self.arms:
@@ -157,10 +154,13 @@ class Body:
             # A wing is the shell between two ellipsoids; nothing of it rises above the crest.
             middle = (side * 78 * wide, -18 * self.size, 0.5 * (top + hip) + 8)
             radii = np.array([58 * wide, 62 * self.size, 0.5 * (top - hip) + 32])
-            grid.paint(middle, radii, "bone", below=top)
-            grid.paint(middle, radii - 7, "marrow", below=top)
+            grid.paint(middle, radii, "bone", between=(-np.inf, top))
+            grid.paint(middle, radii - 7, "marrow", between=(-np.inf, top))
             grid.paint(
-                (side * 62 * wide, 4 * self.size, middle[2] + 6), radii * [0.86, 1.0, 1.0] - 4, "muscle", below=top
+                (side * 62 * wide, 4 * self.size, middle[2] + 6),
+                radii * [0.86, 1.0, 1.0] - 4,
+                "muscle",
+                between=(-np.inf, top),
             )
             grid.paint((side * 92 * wide, 8, hip), np.full(3, 27 * self.size), "bone")
             grid.paint((side * 92 * wide, 8, hip), np.full(3, 23 * self.size), "marrow")
@@ -217,8 +217,8 @@ class Body:
             base = dome - 55 * size
             middle = (side * 68 * size * girth, -5 * size, base + 0.42 * (apex - base))
             radii = np.array([64 * size * girth, 84 * size * girth, 0.58 * (apex - base)])
-            grid.paint(middle, radii + [9, 9, 0], "bone", below=apex, above=base, only=("muscle",), ribs=22 * size)
-            grid.paint(middle, radii, "lung", below=apex, above=base, only=("muscle", "bone", "bowel"))
+            grid.paint(middle, radii + [9, 9, 0], "bone", only=("muscle",), ribs=22 * size, between=(base, apex))
+            grid.paint(middle, radii, "lung", only=("muscle", "bone", "bowel"), between=(base, apex))
             grid.paint((side * 165 * size, -5, self._at(0.80)), np.full(3, 25 * size), "marrow")
             grid.paint((side * 105 * size, -72 * size * girth, self._at(0.775)), np.array([46, 6, 60]) * size, "bone")
             collar = (side * 75 * size, 35 * size, self._at(0.818))
@@ -231,8 +231,8 @@ class Body:
             (-14 * size, -30 * size, self._at(0.75)),
             np.array([13, 13, 150]) * size,
             "blood",
-            above=dome,
             only=("lung", "muscle", "fat"),
+            between=(dome, np.inf),
         )
         grid.paint((0, 12 * size, self._at(0.80)), np.array([16, 16, 45]) * size, "blood")
         grid.paint((0, 88 * size * girth, self._at(0.765)), np.array([17, 8, 80]) * size, "marrow")
@@ -265,8 +265,8 @@ class Body:
         skull = (0, 0, top - 84 * size)
         radii = np.array([74, 94, 80]) * size
         chin = self._at(0.885)
-        grid.paint(skull, radii - 4, "bone", above=chin)
-        grid.paint(skull, radii - 11, "fluid", above=chin)
+        grid.paint(skull, radii - 4, "bone", between=(chin, np.inf))
+        grid.paint(skull, radii - 11, "fluid", between=(chin, np.inf))
         rng = np.random.default_rng(self.seeds[:2])
         for side in (-1, 1):
             half = (side * 31 * size, 0, skull[2] + 6)
@@ -287,53 +287,3 @@ class Body:
         grid.paint((0, 30 * size, jaw + 14), np.array([32, 40, 24]) * size, "muscle")
         low = self._at(0.79)
         grid.paint((0, 12 * size, 0.5 * (low + jaw)), np.array([9, 8, 0.55 * (jaw - low) / size]) * size, "gas")
-
-
-class _Grid:
-    """Paints shapes on a grid, a box at a time."""
-
-    def __init__(self, x, y, z, bend, rng):
-        self.z = np.asarray(z, float)
-        # A body is not a stack of ellipses: coordinates wave by some millimetres.
-        wave = rng.uniform(0, 2 * np.pi, 6)
-        x, y = np.asarray(x, float), np.asarray(y, float)
-        along = self.z / 90.0
-        self.x = x[:, None, None] + 3 * np.sin(y / 55 + wave[0])[None, :, None] * np.sin(along + wave[1]) + bend[0]
-        self.y = y[None, :, None] + 3 * np.sin(x / 50 + wave[2])[:, None, None] * np.sin(along + wave[3]) + bend[1]
-        self.up = self.z + 2 * np.sin(x / 45 + wave[4])[:, None, None] * np.ones((1, len(y), 1))
-        self.tissue = np.zeros((len(x), len(y), len(self.z)), "uint8")
-
-    def paint(self, centre, radii, tissue, only=None, below=np.inf, above=-np.inf, wave=0.0, ribs=None):
-        """An ellipsoid."""
-        near = np.flatnonzero((np.abs(self.z - centre[2]) <= radii[2] + 4) & (self.z < below) & (self.z >= above))
-        if not len(near) or min(radii) <= 0:
-            return
-        part = slice(near[0], near[-1] + 1)
-        x, y, z = self.x[..., part], self.y[..., part], self.up[..., part]
-        distance = (
-            ((x - centre[0]) / radii[0]) ** 2 + ((y - centre[1]) / radii[1]) ** 2 + ((z - centre[2]) / radii[2]) ** 2
-        )
-        if wave:
-            distance = distance + 0.012 * wave * np.sin(x / 4) * np.sin(y / 5 + z / 6)
-        inside = distance < 1
-        if ribs:
-            inside &= ((z - 0.35 * y) / ribs) % 1.0 < 0.5
-        self._put(inside, part, tissue, only)
-
-    def paint_columns(self, x, y, width, depth, tissue, power=2.0):
-        """An ellipse in every slice, of its own middle and size."""
-        width, depth = np.broadcast_to(width, self.z.shape), np.broadcast_to(depth, self.z.shape)
-        near = np.flatnonzero((width > 0) & (depth > 0))
-        if not len(near):
-            return
-        part = slice(near[0], near[-1] + 1)
-        width, depth = np.maximum(width[part], 1e-3), np.maximum(depth[part], 1e-3)
-        x, y = np.broadcast_to(x, self.z.shape)[part], np.broadcast_to(y, self.z.shape)[part]
-        distance = np.abs((self.x[..., part] - x) / width) ** power + np.abs((self.y[..., part] - y) / depth) ** power
-        self._put(distance < 1, part, tissue, None)
-
-    def _put(self, inside, part, tissue, only):
-        view = self.tissue[..., part]
-        if only is not None:
-            inside = inside & np.isin(view, [TISSUE[name] for name in only])
-        view[inside] = TISSUE[tissue]

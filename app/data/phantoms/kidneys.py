@@ -96,7 +96,8 @@ class KidneyScan:
         attenuation = np.where(inside, np.where(tissue == TISSUES.index("fluid"), 0.05, 0.5), attenuation)
         child = self.population == "children"
         gain = rng.normal(-1, 3) if child else rng.normal(-5, 3)
-        signal = echoes(rng, echogenicity, attenuation, probe, step, gain, rng.normal(0, 6), rng.uniform(50, 62))
+        settings = gain, rng.normal(0, 6), rng.uniform(50, 62)
+        signal = echoes(rng, echogenicity, attenuation, probe, step, settings)
         points, affine = self._grid()
         image, seen = probe.scan_convert(signal, points)
         mask = (self.kidney.level(points) > 0) & seen

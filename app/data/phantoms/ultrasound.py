@@ -74,7 +74,7 @@ class Probe:
         return np.where(seen, found, 0.0), seen
 
 
-def echoes(rng, echogenicity, attenuation, probe, step_mm, gain_db=0.0, tilt_db=0.0, range_db=55.0):
+def echoes(rng, echogenicity, attenuation, probe, step_mm, settings=(0.0, 0.0, 55.0)):
     """What the probe hears: speckle, attenuation, interfaces; compressed logarithmically.
 
     Scatterers of random phase are blurred by the beam (short along it, wide across, worse with depth), which makes
@@ -87,13 +87,13 @@ def echoes(rng, echogenicity, attenuation, probe, step_mm, gain_db=0.0, tilt_db=
         attenuation: `(r, a, e)`: in dB per cm and MHz; about 0.5 in tissue, 0 in fluid, high in gas and bone.
         probe: `Probe`.
         step_mm: Along a beam.
-        gain_db: Of the operator.
-        tilt_db: Error of the compensation for depth, at the far end.
-        range_db: Dynamic range shown.
+        settings: In dB: the operator's gain; the error of the compensation for depth, at the far end; the dynamic
+            range shown.
 
     Returns:
         `(r, a, e)` in [0, 1].
     """
+    gain_db, tilt_db, range_db = settings
     scatter = rng.standard_normal((2, *echogenicity.shape)) * echogenicity
     along = 1.2 / probe.frequency * 3.5 / step_mm  # in samples
     heard = np.zeros(echogenicity.shape)

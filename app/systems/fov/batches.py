@@ -11,18 +11,15 @@ class SliceBatches(keras.utils.PyDataset):
         slices: `(n, size, size, channels)`, uint8.
         classes: `(n,)`.
         weights: `(classes,)`: weight of each class in the loss.
-        batch_size: Slices in a batch.
-        steps: Batches per epoch.
-        seed: Integer.
-        augmentation: `AugmentationConfig`.
+        config: `FovConfig`: batch size, steps per epoch, seed, augmentation.
         first_epoch: Epoch with which this session begins.
     """
 
-    def __init__(self, slices, classes, weights, batch_size, steps, seed, augmentation, first_epoch=0):
+    def __init__(self, slices, classes, weights, config, first_epoch=0):
         super().__init__()
         self.slices, self.classes, self.weights = slices, classes, np.asarray(weights, "float32")
-        self.batch_size, self.steps, self.seed = batch_size, steps, seed
-        self.augmentation, self.epoch = augmentation, first_epoch
+        self.batch_size, self.steps = config.training.batch_size, config.training.steps_per_epoch
+        self.seed, self.augmentation, self.epoch = config.seed, config.augmentation, first_epoch
 
     def __len__(self):
         return self.steps

@@ -10,7 +10,7 @@ from app.systems.fov.contract import FovContract
 from app.systems.fov.regions import CLASSES
 from app.systems.fov.report import evaluation_of
 from app.systems.fov.write import save_decision
-from app.systems.system import Predictor, Steps
+from app.systems.steps import Predictor, Steps
 from app.training.optimizer import adam, learning_rate
 from app.training.run_folder import log
 from nets.classification.slice_classifier import SliceClassifier
@@ -53,11 +53,7 @@ class FovSteps(Steps):
 
     def batches(self, config, first_epoch=0):
         """See `Steps.batches`."""
-        training = config.training
-        return SliceBatches(
-            self.slices, self.classes, self.weights, training.batch_size, training.steps_per_epoch, config.seed,
-            config.augmentation, first_epoch,
-        )  # fmt: skip
+        return SliceBatches(self.slices, self.classes, self.weights, config, first_epoch)
 
     def validate(self, config, model):
         """See `Steps.validate`."""

@@ -6,7 +6,7 @@ from app.progress import progress
 from app.systems.fov.figures import confusion_figure, reliability, strip
 from app.systems.fov.metrics import confusion, summarise_volumes, volume_row
 from app.systems.fov.regions import CLASSES
-from app.systems.system import Evaluation
+from app.systems.steps import Evaluation
 
 SIMULATED = "Trained and measured on simulated bodies: no evidence of accuracy on patients."
 

@@ -14,7 +14,7 @@ from app.systems.kidney.report import evaluation_of
 from app.systems.kidney.source import descriptions, load_source, network_images, read_population, write_population
 from app.systems.kidney.write import save_mask
 from app.systems.masks.steps import MaskSteps
-from app.systems.system import Predictor
+from app.systems.steps import Predictor
 from app.training.optimizer import adam
 from app.training.run_folder import log
 from nets.losses.dice import SegmentationLoss

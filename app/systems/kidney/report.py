@@ -5,7 +5,7 @@ from app.progress import progress
 from app.systems.masks.cohort import read_mask
 from app.systems.masks.figures import SIMULATED, show_volumes, slices_figure
 from app.systems.masks.metrics import case_row, paired, summarise, summary_line
-from app.systems.system import Evaluation
+from app.systems.steps import Evaluation
 
 
 def evaluation_of(predictor, cases, history=(), counts=None, source=None):

@@ -1,7 +1,7 @@
 """How the networks of `kidney` and `template` are trained."""
 
 from app.systems.masks.batches import CubeBatches
-from app.systems.system import Steps
+from app.systems.steps import Steps
 
 
 class MaskSteps(Steps):

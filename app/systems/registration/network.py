@@ -12,7 +12,8 @@ from app.systems.registration.pairs import TrainingPairs
 from app.systems.registration.registrar import NetworkRegistrar
 from app.systems.registration.report import evaluation_of
 from app.systems.registration.system import SIMULATED, Measurement, hyper_parameters, label_names, uses_labels
-from app.systems.system import Question, Steps
+from app.systems.steps import Steps
+from app.systems.system import Question
 from app.training.optimizer import adam
 from app.training.run_folder import log
 from nets.registration.hypermorph import HyperMorph

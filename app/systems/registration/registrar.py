@@ -10,7 +10,7 @@ from app.export.saved_model import Endpoint, traced_once
 from app.finite import check_finite
 from app.systems.registration.measure import evaluate_pairs, summarise
 from app.systems.registration.report import evaluation_of
-from app.systems.system import Predictor
+from app.systems.steps import Predictor
 from nets.ops.intensity import to_unit_range
 from nets.ops.sample import sample
 

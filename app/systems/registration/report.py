@@ -4,7 +4,7 @@ import numpy as np
 
 from app.systems.registration import figures
 from app.systems.registration.measure import jacobian, mean_known, summarise
-from app.systems.system import Evaluation
+from app.systems.steps import Evaluation
 
 
 def evaluation_of(registrar, question, rows, best, chosen_by, history=()):

@@ -10,7 +10,7 @@ from app.reporting.figures import new_figure
 from app.systems.masks.cohort import read_mask
 from app.systems.masks.figures import SIMULATED, show_volumes, slices_figure
 from app.systems.masks.metrics import FIGURES, case_row, summarise, summary_line
-from app.systems.system import Evaluation
+from app.systems.steps import Evaluation
 from app.systems.template.shape import faults
 from segmentation.template import structures_of
 

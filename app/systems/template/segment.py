@@ -10,7 +10,7 @@ from app.data.cube import cube_grid, from_cube, to_cube
 from app.errors import UserError, list_problems
 from app.export.saved_model import Endpoint
 from app.finite import check_finite
-from app.systems.system import Predictor
+from app.systems.steps import Predictor
 from app.systems.template.report import evaluation_of
 from app.systems.template.write import points_of, save_segmentation
 from nets.ops.folding import folding_voxels

@@ -10,7 +10,7 @@ from app.export.saved_model import Endpoint
 from app.systems.masks.cohort import read_mask
 from app.systems.masks.metrics import case_row, summarise, summary_line
 from app.systems.masks.steps import MaskSteps
-from app.systems.system import Evaluation, Predictor
+from app.systems.steps import Evaluation, Predictor
 from app.training.optimizer import adam
 from nets.losses.dice import SegmentationLoss
 from nets.segmentation_unet import SegmentationUNet
