@@ -5,7 +5,7 @@
 The baseline and the tuned network side by side on held-out subjects, and the latter trained twice as long; the
 decision over volumes against the thesis' own; a model trained on simulated bodies and real slices on real held-out
 subjects, as found. Runs are kept in `runs/field_of_view_*`; written to `results/field_of_view.json`, the tables to
-`docs/fov.md`.
+`docs/results/fov.md`.
 """
 
 import argparse

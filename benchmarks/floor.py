@@ -6,7 +6,7 @@
 
 Every row is a process of its own with the machine to itself; sides follow one another in alternating
 order, round after round, and the median of all repeats counts. The tables, one for each kind of processor
-that was measured, go to `docs/performance.md`. On a machine with AVX-512 `ONEDNN_MAX_CPU_ISA=AVX2` stands in
+that was measured, go to `docs/results/performance.md`. On a machine with AVX-512 `ONEDNN_MAX_CPU_ISA=AVX2` stands in
 for one without.
 """
 

@@ -6,7 +6,7 @@ Written to `results/gaussian_process.json`: for n points the time of 27 liars to
 with the growing factor and with 27 full factors; the error of the factor after 1,000 appends; and the
 time of a suggestion at 100, 300 and 1,000 trials (7 hyper-parameters) of ours, amortised over the
 refits of the kernel, and of `keras_tuner.oracles.BayesianOptimizationOracle`. The table goes to
-`docs/tuning.md`.
+`docs/results/tuning.md`.
 """
 
 import argparse

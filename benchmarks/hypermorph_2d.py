@@ -261,16 +261,16 @@ def tables(content):
     experiments = [
         "| | paper | here |",
         "|---|---|---|",
-        f"| lambda: best Dice, HyperMorph less the best of {len(LAMBDAS)} baselines | {PAPER['single']['dice']:+.2f} | "
+        f"| lambda: best Dice, HyperMorph less the best of {len(LAMBDAS)} baselines | {PAPER['one']['dice']:+.2f} | "
         f"{np.mean(single['difference']):+.2f} (seeds {seeds}; {_words(ends)}) |",
-        f"| lambda: difference in the best lambda | {PAPER['single']['lambda']} | {np.mean(apart):.2f} "
+        f"| lambda: difference in the best lambda | {PAPER['one']['lambda']} | {np.mean(apart):.2f} "
         f"(seeds {', '.join(f'{value:.2f}' for value in apart)}) |",
         f"| lambda: largest shortfall at a lambda, mean of the seeds | | {single['largest_shortfall_of_100']:.2f} |",
-        f"| lambda: training saved | {PAPER['single']['times']} times, GPU hours | "
+        f"| lambda: training saved | {PAPER['one']['times']} times, GPU hours | "
         f"{single['steps_of_baselines_for_one_of_hypermorph']:.1f} times, steps |",
-        f"| lambda and window, single seed: best Dice, HyperMorph less the best of 25 baselines | "
+        f"| lambda and window, one seed: best Dice, HyperMorph less the best of 25 baselines | "
         f"{PAPER['two']['dice']:+.2f} | {two['difference']:+.2f} ({_words(two['interval'])}) |",
-        f"| lambda and window, single seed: largest shortfall | | {two['largest_shortfall_of_100']:.2f} |",
+        f"| lambda and window, one seed: largest shortfall | | {two['largest_shortfall_of_100']:.2f} |",
         f"| lambda and window: training saved | {PAPER['two']['times']} times, GPU hours | "
         f"{two['steps_of_baselines_for_one_of_hypermorph']:.1f} times, steps |",
         f"| four seeds: deviation of Dice, baselines' over HyperMorph's | {PAPER['deviation']} times (with the mean "
@@ -350,7 +350,7 @@ def main():
     except KeyError as missing:
         return print(f"not complete yet: {missing}")
     single, two = summarise_one(results.rows), summarise_two(results.rows)
-    results.write(single=single, two=two, generators=summarise_generators(results.rows))
+    results.write(one=single, two=two, generators=summarise_generators(results.rows))
     draw_one(single["curves"]["baselines"], single["curves"]["hypermorph"])
     dice = [np.mean(results.rows[two_name(lam, w)]["dice"]) for lam in TWO_LAMBDAS for w in WINDOWS]
     draw_two(np.array(dice), np.array([np.mean(point) for point in results.rows[TWO_NAME]["dice"]]))

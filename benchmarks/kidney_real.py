@@ -4,7 +4,7 @@
 
 Hippocampi: 100 as given are the source; 60 others, turned, larger and of another contrast, the target: once the source
 network, once fine-tuned, once adapted with the gate. Ultrasound: 25 volumes, one population. All through the command
-line. Runs are kept in `runs/kidney_real`; written to `results/kidney_real.json` and a table of `docs/kidney.md`.
+line. Runs are kept in `runs/kidney_real`; written to `results/kidney_real.json` and a table of `docs/results/kidney.md`.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def main():
 
 
 def tables(content):
-    """The table of `docs/kidney.md` on volumes that are not simulated here.
+    """The table of `docs/results/kidney.md` on volumes that are not simulated here.
 
     Args:
         content: Of the results file.

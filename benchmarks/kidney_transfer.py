@@ -4,7 +4,7 @@
     python -m benchmarks.kidney_transfer --seeds 2
 
 Simulated adults and children at the small size of `configs/kidney`. Runs are kept in `runs/kidney_transfer`; written to
-`results/kidney_transfer.json`, `docs/figures/kidney_transfer.png` and the tables of `docs/kidney.md`.
+`results/kidney_transfer.json`, `docs/figures/kidney_transfer.png` and the tables of `docs/results/kidney.md`.
 """
 
 import argparse
@@ -198,7 +198,7 @@ def _gain(rows, seeds, population, strategy, other):
 
 
 def tables(content):
-    """The tables of `docs/kidney.md` on simulated kidneys.
+    """The tables of `docs/results/kidney.md` on simulated kidneys.
 
     Args:
         content: Of the results file.

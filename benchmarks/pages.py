@@ -10,7 +10,7 @@ from pathlib import Path
 from app.files import write_text
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MARKED = re.compile(r"<!-- written by benchmarks/(\w+)\.py: (\w+) -->\n(.*?)\n?<!-- end -->", re.DOTALL)
 
 

@@ -7,7 +7,7 @@ Simulated kidneys of adults and children (`configs/template/kidney.yaml`) and re
 on, 40 to test). "Local only" and "global and local" are our network and our losses with an unpenalised displacement,
 no loss of the pose, and one subject as the template; the thesis' own method, trained by Dice alone, is not measured.
 Runs are kept in `runs/template_against_unet`; written to `results/template_against_unet.json`,
-`docs/figures/template_against_unet.png` and the tables of `docs/template.md`.
+`docs/figures/template_against_unet.png` and the tables of `docs/results/template.md`.
 """
 
 import argparse

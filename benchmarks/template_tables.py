@@ -1,4 +1,4 @@
-"""The tables of `docs/template.md`, made from the rows of `benchmarks.template_against_unet`."""
+"""The tables of `docs/results/template.md`, made from the rows of `benchmarks.template_against_unet`."""
 
 import numpy as np
 

@@ -6,7 +6,7 @@
 600 small convolutional models are trained once on scikit-learn's digits; `results/tuning_digits.csv`
 keeps them (an interrupted training goes on). Then every method searches the table as if it trained:
 600 runs, each begun with another model. Written to `results/tuning_digits.json`; the table goes to
-`docs/tuning.md`.
+`docs/results/tuning.md`.
 """
 
 import argparse

@@ -6,7 +6,7 @@
 Four workers; the budget is that of 30 full trainings. Tasks: two of LCBench (`lcbench_table.npz`),
 learning curves that cross (`crossing_curves`), and those with models too large for memory. Optuna is
 installed on its own into `.peers/` beside the sources. Written to `results/tuning_replay.json`; the tables go to
-`docs/tuning.md`, the curves to `docs/figures/tuning_replay.png`.
+`docs/results/tuning.md`, the curves to `docs/figures/tuning_replay.png`.
 """
 
 import argparse

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from app.data.dicom_frames import is_dicom, read_header
+from app.data.dicom_file import is_dicom
+from app.data.dicom_frames import read_header
 from app.data.dicom_pixels import read_pixels
 from app.data.volume import Volume
 from app.errors import UserError

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from app.data.dicom_frames import damaged, open_dataset
+from app.data.dicom_file import damaged, open_dataset
 from app.errors import UserError
 
 

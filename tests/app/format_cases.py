@@ -1,4 +1,4 @@
-"""What is read and what is refused, format by format: the table in docs/data.md.
+"""What is read and what is refused, format by format: the table in docs/reference/formats.md.
 
     python -m tests.app.format_cases    # writes the table anew
 
@@ -34,7 +34,7 @@ from tests.app.dicom_files import (
 )
 from tests.app.image_files import AFFINE, ARRAY, meta, mgh, nifti, npz, nrrd, packed
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "data.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "formats.md"
 MARKED = re.compile(r"(<!-- written by tests/app/format_cases.py -->\n)(.*?)(\n?<!-- end -->)", re.DOTALL)
 VOXELS = ARRAY.tobytes("F")
 SOME_NAN = np.where(ARRAY > 190, np.nan, ARRAY).astype("float32")

@@ -20,7 +20,7 @@ def marked():
     """Every such table: page, task, section, text."""
     return [
         (page, *match.group(2, 3, 4))
-        for page in sorted(DOCS.glob("*.md"))
+        for page in sorted(DOCS.rglob("*.md"))
         for match in MARKED.finditer(page.read_text(encoding="utf-8"))
     ]
 
@@ -32,7 +32,7 @@ def table(task, section):
 
 def main():
     """Write all tables."""
-    for page in sorted(DOCS.glob("*.md")):
+    for page in sorted(DOCS.rglob("*.md")):
         text = page.read_text(encoding="utf-8")
         new = MARKED.sub(lambda match: match[1] + table(match[2], match[3]) + "\n" + match[5], text)
         if new != text:

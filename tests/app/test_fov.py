@@ -54,21 +54,6 @@ def test_a_run_leaves_model_figures_and_report(trained):
     assert len(subjects) == 3
 
 
-def test_a_killed_training_ends_the_same(trained, main, kill_at, tmp_path):
-    """A lost optimiser state or order of slices would show as other weights."""
-    from app.training.checkpoint import load_checkpoint
-
-    path, folder = trained
-    words = ("fov", "--config", path, "--set", f"output={tmp_path / 'run'}")
-    kill_at("epoch 2/2", *words)
-    done = main(*words)
-    assert done.returncode == 0, done.stderr
-    assert "resuming after epoch 1" in done.stdout or "training is complete" in done.stdout
-    weights = [load_checkpoint(item / "model.keras").get_weights() for item in (folder, tmp_path / "run")]
-    for weight, other in zip(*weights, strict=True):
-        assert np.array_equal(weight, other)
-
-
 def test_predict_says_what_where_and_what_is_odd(trained, main, tmp_path):
     """Files and DICOM folders in; slices of the file, millimetres and flags out; what cannot be read is named."""
     path, run = trained
@@ -105,21 +90,6 @@ def test_a_real_series_is_read_and_its_tag_compared(trained, main, data_folder, 
     assert found["body_part_examined"] == "PROSTATE"
     named = {region["name"] for region in found["regions"]}
     assert ("pelvis" in named) != any("BodyPartExamined says PROSTATE" in flag for flag in found["flags"])
-
-
-def test_evaluate_and_export(trained, main, tmp_path):
-    """The same figures again; probabilities of the SavedModel are checked in a fresh process."""
-    path, run = trained
-    done = main("fov", "evaluate", "--config", path, "--to", tmp_path / "again")
-    assert done.returncode == 0, done.stderr
-    before, after = (
-        json.loads((folder / "metrics.json").read_text(encoding="utf-8")) for folder in (run, tmp_path / "again")
-    )
-    assert after["decided_error"] == before["decided_error"]
-    done = main("fov", "export", "--config", path, "--to", tmp_path / "served")
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "served" / "1" / "saved_model.pb").is_file()
-    assert "signatures classify" in done.stdout
 
 
 def test_the_split_is_that_of_training(trained, main, tmp_path):

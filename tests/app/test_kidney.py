@@ -14,7 +14,6 @@ from app.data.read import read_volume
 from app.data.volume import Volume
 from app.data.write import write_volume
 from app.reporting.overlap import surface_dice
-from app.systems.kidney.config import KidneyConfig
 from app.systems.kidney.network import segment
 from app.systems.masks.batches import CubeBatches
 from app.systems.masks.cohort import Case, CubeCase
@@ -22,7 +21,6 @@ from app.systems.masks.config import CubeAugmentationConfig
 from app.systems.masks.metrics import case_row, paired, summarise
 from tests.app.test_cube import rotated
 from tests.contracts import kidney_contract
-from transfer.strategy import STRATEGIES
 
 SMALL = {
     "data": {"size": 16, "spacing_mm": 14.0, "split": {"train": 0.5, "validate": 0.25, "test": 0.25}},
@@ -122,11 +120,6 @@ def test_figures_by_hand():
     test = paired([worse] * 8, [row] * 8)["target"]
     assert (test["better"], test["worse"]) == (8, 0)
     assert test["p"] < 0.01
-
-
-def test_the_config_knows_every_strategy():
-    """The config cannot import Keras to ask for them."""
-    assert set(KidneyConfig.model_fields["strategy"].annotation.__args__) == set(STRATEGIES)
 
 
 def test_train_transfer_evaluate_predict_export(source, config, cohort, main, tmp_path):

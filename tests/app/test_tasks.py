@@ -89,36 +89,6 @@ def test_finished_run_is_not_trained_again(main, small_config, trained):
     assert (trained / "checkpoints" / "last.keras").read_bytes() == before
 
 
-def weights(folder):
-    import keras
-
-    import nets.registration.hypermorph  # noqa: F401
-
-    model = keras.models.load_model(folder / "model.keras")
-    return [np.asarray(v) for v in (*model.variables, *model.optimizer.variables)]
-
-
-def test_killed_training_ends_the_same(main, kill_at, small_config, trained, tmp_path):
-    """SIGKILL at several moments, then the same command: the same weights and history.
-
-    A lost optimiser state, batch order or lambda draw would show as other weights.
-    """
-    output = tmp_path / "run"
-    for moment in ("epoch 1/3", "epoch 2/3"):
-        kill_at(moment, "hypermorph", "--config", small_config, "--set", f"output={output}")
-    done = main("hypermorph", "--config", small_config, "--set", f"output={output}")
-    assert done.returncode == 0, done.stderr
-    assert "resuming after epoch" in done.stdout
-    for ours, theirs in zip(weights(output), weights(trained), strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-6)
-    histories = []
-    for folder in (output, trained):
-        with open(folder / "history.csv") as file:
-            histories.append([(row["epoch"], float(row["loss"])) for row in csv.DictReader(file)])
-    assert [epoch for epoch, _ in histories[0]] == [epoch for epoch, _ in histories[1]]
-    np.testing.assert_allclose([v for _, v in histories[0]], [v for _, v in histories[1]], atol=1e-5)
-
-
 @pytest.fixture(scope="module")
 def registered(main, phantoms, trained, tmp_path_factory):
     """A registration of two phantoms on an oblique grid, from the command line."""

@@ -114,34 +114,6 @@ def test_predict_with_transform_surface_and_points(trained, config, cohort, main
     assert content["folding_voxels"] == 0
 
 
-def test_evaluate_and_export(trained, config, main, tmp_path):
-    """The figures are those of the training's report; the server gets the same network."""
-    done = main("template", "evaluate", "--config", trained, "--to", tmp_path / "evaluated")
-    assert done.returncode == 0, done.stderr
-    again = json.loads((tmp_path / "evaluated" / "metrics.json").read_text(encoding="utf-8"))
-    metrics = json.loads((config.folder / "trained" / "metrics.json").read_text(encoding="utf-8"))
-    assert again["target"]["dice"] == pytest.approx(metrics["target"]["dice"])
-    done = main("template", "export", "--config", trained, "--to", tmp_path / "served")
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "served" / "1" / "saved_model.pb").is_file()
-
-
-def test_a_killed_training_ends_the_same(config, main, kill_at):
-    """Weights after a kill must be those of an uninterrupted run."""
-    from app.training.checkpoint import load_checkpoint
-
-    weights = []
-    for name in ("whole", "killed"):
-        path = config(name, template={"kind": "subject"}, network={"diffeomorphic": False})
-        if name == "killed":
-            kill_at("output in", "template", "--config", path)
-            kill_at("epoch 2/2", "template", "--config", path)
-        assert main("template", "--config", path).returncode in (0, 2)  # a plain displacement may break the topology
-        weights.append(load_checkpoint(config.folder / name / "model.keras").get_weights())
-    for weight, other in zip(*weights, strict=True):
-        assert np.array_equal(weight, other)
-
-
 def test_the_unet_beside_it(config, main):
     """The peer is measured by the same command, and guarantees nothing."""
     path = config("unet", network={"transform": "none"}, largest_component=True)

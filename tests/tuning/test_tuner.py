@@ -5,6 +5,7 @@ import gc
 import json
 import weakref
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import keras
@@ -192,35 +193,41 @@ def test_hyperband_keeps_what_may_be_promoted(data, tmp_path):
     assert len(list(tmp_path.rglob("*.h5"))) == 1
 
 
-def test_seconds_are_a_budget(data, tmp_path):
-    """A budget in seconds ends after a whole epoch, near the seconds."""
+@pytest.fixture
+def slow(monkeypatch):
+    """A callback of batches that take so many seconds, by a clock of their own: the machine's speed counts nothing."""
 
-    class Slow(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
-            import time
+    def make(seconds):
+        clock = [0.0]
 
-            time.sleep(0.02)
+        class Slow(keras.callbacks.Callback):
+            def on_train_batch_end(self, batch, logs=None):
+                clock[0] += seconds
 
+            def __deepcopy__(self, memo):  # Keras Tuner copies callbacks
+                return Slow()
+
+        monkeypatch.setattr("app.tuning.budgeted_tuner.time", SimpleNamespace(perf_counter=lambda: clock[0]))
+        return Slow()
+
+    return make
+
+
+def test_seconds_are_a_budget(data, slow, tmp_path):
+    """A budget in seconds ends after a whole epoch, the nearest to the seconds."""
     oracle = declared(RandomOracle, max_trials=1)
-    tuner(oracle, tmp_path, epochs=2.5, unit="seconds").search(**data, callbacks=[Slow()])
-    entries = curve(tmp_path, 0)
-    assert len(entries) > 2
-    assert 2.0 < entries[-1]["train_seconds"] < 3.0
+    batches = -(-len(data["x"]) // data["batch_size"])
+    tuner(oracle, tmp_path, epochs=2.4, unit="seconds").search(**data, callbacks=[slow(0.5 / batches)])
+    seconds = [entry["train_seconds"] for entry in curve(tmp_path, 0)]
+    assert seconds == pytest.approx([0.5, 1.0, 1.5, 2.0, 2.5])
 
 
-def test_an_epoch_longer_than_the_budget_is_cut(data, tmp_path):
-    """Found in a search: an epoch of half an hour at a budget of a minute held a worker."""
-
-    class Slow(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
-            import time
-
-            time.sleep(0.2)
-
+def test_an_epoch_longer_than_the_budget_is_cut(data, slow, tmp_path):
+    """An epoch of half an hour at a budget of a minute would hold a worker."""
     oracle = declared(RandomOracle, max_trials=1)
-    tuner(oracle, tmp_path, epochs=0.5, unit="seconds").search(**{**data, "batch_size": 1}, callbacks=[Slow()])
+    tuner(oracle, tmp_path, epochs=0.5, unit="seconds").search(**{**data, "batch_size": 1}, callbacks=[slow(0.2)])
     (entry,) = curve(tmp_path, 0)
-    assert entry["train_seconds"] < 5.0, "its epoch takes much longer"
+    assert 0.75 <= entry["train_seconds"] < 1.1, "it is cut at one and a half of its budget"
 
 
 def test_a_loss_that_diverges_is_a_failed_trial(data, tmp_path):

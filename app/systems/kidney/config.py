@@ -28,7 +28,7 @@ class KidneyConfig(TaskConfig):
     task: Literal["kidney"] = "kidney"
     """Name of the task."""
     strategy: Literal[tuple(STRATEGIES)] = "source"
-    """What is trained on which population; docs/kidney.md compares them."""
+    """What is trained on which population; docs/results/kidney.md compares them."""
     source: Path | None = None
     """Run folder of the network that a transfer starts from."""
     layers: int | None = pydantic.Field(None, ge=1, le=1000)
