@@ -4,7 +4,8 @@
 
 Hippocampi: 100 as given are the source; 60 others, turned, larger and of another contrast, the target: once the source
 network, once fine-tuned, once adapted with the gate. Ultrasound: 25 volumes, one population. All through the command
-line. Runs are kept in `runs/kidney_real`; written to `results/kidney_real.json` and a table of `docs/results/kidney.md`.
+line. Runs are kept in `runs/kidney_real`; written to `results/kidney_real.json` and a table of
+`docs/results/kidney.md`.
 """
 
 import argparse

@@ -167,21 +167,21 @@ def load_official_weights(model, weights):
     """
     problems, used = [], set()
     for ours, end in official_names(model.architecture).items():
-        found = [name for name in weights if name == end or name.endswith(f"_{end}")]
-        if len(found) != 1:
-            problems.append(f"layer *_{end}: {len(found)} in the file")
+        names = [name for name in weights if name == end or name.endswith(f"_{end}")]
+        if len(names) != 1:
+            problems.append(f"layer *_{end}: {len(names)} in the file")
             continue
-        used.update(found)
+        used.update(names)
         try:
-            _assign(model.get_layer(ours), weights[found[0]])
+            _assign(model.get_layer(ours), weights[names[0]])
         except (KeyError, ValueError) as error:
-            problems.append(f"layer {found[0]}: {error}")
+            problems.append(f"layer {names[0]}: {error}")
     problems += [f"layer {name}: no place for it" for name in sorted(set(weights) - used)]
     if problems:
         raise ValueError("; ".join(problems))
 
 
-def _assign(layer, found):
+def _assign(layer, arrays):
     if isinstance(layer, HyperConvFull):
         pairs = {
             "hyperkernel_bias": layer.kernel,
@@ -192,9 +192,9 @@ def _assign(layer, found):
     else:
         pairs = {"kernel": layer.kernel, "bias": layer.bias}
     for name, variable in pairs.items():
-        if name not in found:
-            raise ValueError(f"has {', '.join(sorted(found))} but no {name}")
-        array = found[name]
+        if name not in arrays:
+            raise ValueError(f"has {', '.join(sorted(arrays))} but no {name}")
+        array = arrays[name]
         same = math.prod(array.shape) == math.prod(variable.shape)
         if not same or (array.shape != tuple(variable.shape) and name != "hyperkernel_bias"):
             raise ValueError(f"{name} has shape {array.shape}, expected {tuple(variable.shape)}")

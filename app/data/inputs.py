@@ -46,33 +46,33 @@ def find_volumes(inputs, nan="refuse"):
     Raises:
         UserError: If there is none.
     """
-    found, problems = [], []
+    volumes, problems = [], []
     for given, part in map(named_part, inputs):
         given = given.parent if given.name.upper() == "DICOMDIR" else given
         if os.path.isdir(given):
             for folder in _folders(given):
-                _add_folder(folder, found, problems, nan, part)
+                _add_folder(folder, volumes, problems, nan, part)
         elif os.path.isfile(given):
             if is_dicom(given):
                 series, refused = read_dicom_folder(given, part)
-                found += [Input(given.stem, given, dicom_series) for dicom_series in series]
+                volumes += [Input(given.stem, given, dicom_series) for dicom_series in series]
                 problems += [f"{given}: one file of a DICOM series; give its folder"] if not series else refused
             else:
-                found.append(Input(_stem(given), given, nan=nan))
+                volumes.append(Input(_stem(given), given, nan=nan))
         else:
             problems.append(f"{given}: no such file or folder; correct the path")
-    for volume in found:
+    for volume in volumes:
         volume.name = _short(volume.name, volume.path)
-    names = [volume.name for volume in found]
-    for number, item in enumerate(found):  # two files of one name must not overwrite each other's results
+    names = [volume.name for volume in volumes]
+    for number, item in enumerate(volumes):  # two files of one name must not overwrite each other's results
         if names.count(item.name) > 1:
             while f"{item.name}-{number:03d}" in names:
                 number += 1
             item.name = f"{item.name}-{number:03d}"
             names.append(item.name)
-    if not found:
+    if not volumes:
         raise UserError(problems or [f"{', '.join(map(str, inputs))}: no image file and no DICOM series there"])
-    return found, problems
+    return volumes, problems
 
 
 def _folders(top):
@@ -97,7 +97,7 @@ def _short(name, path):
     return short
 
 
-def _add_folder(folder, found, problems, nan, part):
+def _add_folder(folder, volumes, problems, nan, part):
     paths = [path for path in sorted(folder.iterdir()) if not is_litter(path)]
     problems += [
         f"{path}: a link to a file that is not there; fetch it (git annex get, git lfs pull), or remove the link"
@@ -105,14 +105,14 @@ def _add_folder(folder, found, problems, nan, part):
         if path.is_symlink() and not path.exists()
     ]
     files = [path for path in paths if path.is_file()]
-    found += [Input(_stem(path), path, nan=nan) for path in files if known_suffix(path)]
+    volumes += [Input(_stem(path), path, nan=nan) for path in files if known_suffix(path)]
     if any(is_dicom(path) for path in files):
         series, refused = read_dicom_folder(folder, part)
         problems += refused
         for index, dicom_series in enumerate(series):
             name = folder.resolve().name
             name = name if len(series) == 1 else f"{name}-{index}"
-            found.append(Input(name, folder, dicom_series))
+            volumes.append(Input(name, folder, dicom_series))
 
 
 def _stem(path):

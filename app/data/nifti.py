@@ -121,15 +121,15 @@ def _read_extensions(header, path, packed, kind, begins):
     start = kind.sizeof_hdr + 4
     if not first_bytes(path, packed, start)[-4]:
         return
-    block, place, found = first_bytes(path, packed, min(begins, start + LONGEST_EXTENSION))[start:], 0, []
+    block, place, extensions = first_bytes(path, packed, min(begins, start + LONGEST_EXTENSION))[start:], 0, []
     while len(block) - place >= 16:
         size, code = (int(number) for number in np.frombuffer(block, header.endianness + "i4", 2, place))
         if size < 16 or size % 16 or size > len(block) - place:
             note(f"{path}: an extension of its header is damaged; extensions are left out")
             return
-        found.append(Nifti1Extension(code, block[place + 8 : place + size].rstrip(b"\0")))
+        extensions.append(Nifti1Extension(code, block[place + 8 : place + size].rstrip(b"\0")))
         place += size
-    header.extensions.extend(found)
+    header.extensions.extend(extensions)
 
 
 def mgh_stored(path, packed):

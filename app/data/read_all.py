@@ -28,7 +28,7 @@ def read_all(items, read, paths):
             return error
 
     with ThreadPoolExecutor(2) as pool:
-        found = list(progress(pool.map(attempt, items), "reading volumes", total=len(items)))
-    failed = [(item, result) for item, result in zip(items, found, strict=True) if isinstance(result, UserError)]
+        results = list(progress(pool.map(attempt, items), "reading volumes", total=len(items)))
+    failed = [(item, result) for item, result in zip(items, results, strict=True) if isinstance(result, UserError)]
     list_problems([line for item, error in failed for line in error.told_of(*paths(item))])
-    return found
+    return results

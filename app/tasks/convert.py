@@ -135,9 +135,9 @@ def _read_pair(config, rank):
         return None
     problems, pair = [], []
     for path in (config.moving, config.fixed):
-        volume, found = check_image(path, rank, config.nan)
-        problems += found
-        if not found:
+        volume, lines = check_image(path, rank, config.nan)
+        problems += lines
+        if not lines:
             pair.append(config.unit_range(volume.array, path)[..., None])
     list_problems(problems)
     return pair

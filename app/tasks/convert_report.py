@@ -24,8 +24,8 @@ def write_report(config, folder, measures, pair, outputs):
     report.table([{"of the file": key, "value": str(value)} for key, value in measures["architecture"].items()])
     if pair:
         report.heading("Against VoxelMorph 0.2 itself")
-        found = measures["difference_from_original"]
-        report.table([{"output": name, "largest difference": value} for name, value in found.items()])
+        differences = measures["difference_from_original"]
+        report.table([{"output": name, "largest difference": value} for name, value in differences.items()])
         if outputs["displacement"].shape[:-1] == pair[0].shape[:-1]:
             images = [image[..., 0] for image in (*pair, outputs["moved"])]
             spacing, field = [config.spacing_mm] * images[0].ndim, outputs["displacement"]

@@ -28,14 +28,14 @@ def replicated(replicas):
         raise UserError("training.replicas: needs Keras' TensorFlow backend; unset KERAS_BACKEND or set it to 1")
     import tensorflow as tf
 
-    found = tf.config.list_physical_devices("GPU")
-    if found and len(found) < replicas:
-        raise UserError(f"training.replicas: {replicas}, but this machine has {len(found)} GPUs; set it to that")
-    if not found:
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus and len(gpus) < replicas:
+        raise UserError(f"training.replicas: {replicas}, but this machine has {len(gpus)} GPUs; set it to that")
+    if not gpus:
         log(f"no GPU: {replicas} logical devices on the processor, which trains no faster")
         logical = [tf.config.LogicalDeviceConfiguration()] * replicas
         tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], logical)
-    kind = "GPU" if found else "CPU"
+    kind = "GPU" if gpus else "CPU"
     strategy = tf.distribute.MirroredStrategy([f"{kind}:{index}" for index in range(replicas)])
     with strategy.scope():
         yield

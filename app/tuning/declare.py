@@ -40,14 +40,14 @@ def chosen(space, values):
     Returns:
         Dict from key to value.
     """
-    found = {}
+    kept = {}
     for key, allowed in space.items():
         if key not in values:
             continue
-        found[key] = values[key]
+        kept[key] = values[key]
         if allowed.choices is not None:
-            found[key] = next(choice for choice in allowed.choices if _same(_plain(choice), values[key]))
-    return found
+            kept[key] = next(choice for choice in allowed.choices if _same(_plain(choice), values[key]))
+    return kept
 
 
 def _plain(value):

@@ -92,8 +92,8 @@ class GaussianProcess:
             return -density, -gradient
 
         how = {"jac": True, "method": "L-BFGS-B", "bounds": bounds, "options": {"maxiter": 40}}
-        found = [minimize(cost, np.clip(start, low, high), **how) for start in starts]
-        self.theta = min(found, key=lambda solution: solution.fun).x
+        solutions = [minimize(cost, np.clip(start, low, high), **how) for start in starts]
+        self.theta = min(solutions, key=lambda solution: solution.fun).x
         return self.fit(points, values)
 
     def sample(self, points, values, rng, count=8, skip=4):

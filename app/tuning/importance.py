@@ -70,7 +70,7 @@ def predicted_slices(space, observations, rng, points=41):
     """
     surrogate = Surrogate(space)
     best = min(observations, key=lambda observation: observation.value)
-    found = []
+    predicted = []
     for column, name in enumerate(space.names):
         if np.isnan(best.row[column]):
             continue
@@ -79,7 +79,7 @@ def predicted_slices(space, observations, rng, points=41):
         rows[:, column] = positions
         middle, low, high = surrogate.predict(observations, space.active(rows), rng)
         there = [observation for observation in observations if not np.isnan(observation.row[column])]
-        found.append(
+        predicted.append(
             Slice(
                 name,
                 [space.values(row)[name] for row in rows],
@@ -90,4 +90,4 @@ def predicted_slices(space, observations, rng, points=41):
                 [item.value for item in there],
             )
         )
-    return found
+    return predicted

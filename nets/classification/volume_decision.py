@@ -165,10 +165,10 @@ class VolumeDecision:
         Returns:
             `(slices,)` integers.
         """
-        found = np.zeros(len(decided.marginals), int)
+        classes = np.zeros(len(decided.marginals), int)
         for region in decided.regions:
-            found[region.start : region.stop] = self.classes.index(region.name)
-        return found
+            classes[region.start : region.stop] = self.classes.index(region.name)
+        return classes
 
     def _margin(self, logits):
         logs = log_softmax(np.asarray(logits, float) / self.temperature, axis=1)

@@ -88,12 +88,12 @@ class Scan:
         low, high = self.low + self.origin, self.high + self.origin
         if self.kind == "spine":
             return f"spine {low:.1f}:{high:.1f} mm"
-        found = []
+        shown = []
         for name, (start, stop) in self.body.regions().items():
             start, stop = max(start + self.origin, low), min(stop + self.origin, high)
             if stop - start > self.spacing:
-                found.append(f"{name} {start:.1f}:{stop:.1f} mm")
-        return "; ".join(found)
+                shown.append(f"{name} {start:.1f}:{stop:.1f} mm")
+        return "; ".join(shown)
 
     def volume(self):
         """The image.

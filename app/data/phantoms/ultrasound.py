@@ -70,8 +70,8 @@ class Probe:
             & (np.abs(lateral) <= self.lateral)
             & (np.abs(elevational) <= self.elevational)
         )
-        found = map_coordinates(signal, place, order=1, mode="nearest")
-        return np.where(seen, found, 0.0), seen
+        values = map_coordinates(signal, place, order=1, mode="nearest")
+        return np.where(seen, values, 0.0), seen
 
 
 def echoes(rng, echogenicity, attenuation, probe, step_mm, settings=(0.0, 0.0, 55.0)):

@@ -85,7 +85,7 @@ def split_examinations(examinations, split, seed):
         part: [examination for examination in examinations if examination.subject in chosen]
         for part, chosen in dealt.items()
     }
-    empty = [part for part, found in parts.items() if not found]
+    empty = [part for part, cases in parts.items() if not cases]
     if empty:
         raise UserError(f"data.split: no subject for {', '.join(empty)} of {len(names)}; change the split")
     return parts

@@ -1,4 +1,4 @@
-"""How well regions are found: slices, volumes, boundaries."""
+"""How well regions are predicted: slices, volumes, boundaries."""
 
 import numpy as np
 
@@ -8,36 +8,36 @@ from nets.classification.volume_decision import shared_boundaries
 SHOWN_MM = 20.0
 
 
-def confusion(truth, found):
+def confusion(truth, predicted):
     """Slices of each true class (rows) by what was found.
 
     Args:
-        truth, found: `(n,)` integers.
+        truth, predicted: `(n,)` integers.
 
     Returns:
         `(classes, classes)` counts.
     """
     table = np.zeros((len(CLASSES), len(CLASSES)), int)
-    np.add.at(table, (truth, found), 1)
+    np.add.at(table, (truth, predicted), 1)
     return table
 
 
-def non_neighbours(truth, found):
+def non_neighbours(truth, predicted):
     """Slices taken for a region that does not touch the true one.
 
     "none" touches the legs and the head; an examination of the spine touches nothing.
 
     Args:
-        truth, found: `(n,)` integers.
+        truth, predicted: `(n,)` integers.
 
     Returns:
         Count.
     """
     ring = len(CHAIN) + 1  # none, legs, ..., head, and none again
     spine = len(CLASSES) - 1
-    apart = np.abs(truth - found)
-    apart = np.where((truth == 0) | (found == 0), np.minimum(apart, ring - apart), apart)
-    wrong = (truth == spine) != (found == spine)
+    apart = np.abs(truth - predicted)
+    apart = np.where((truth == 0) | (predicted == 0), np.minimum(apart, ring - apart), apart)
+    wrong = (truth == spine) != (predicted == spine)
     return int(np.sum(wrong | (apart > 1)))
 
 
@@ -58,9 +58,9 @@ def volume_row(stack, raw, decided, slices):
     truth, known = stack.classes, stack.classes >= 0
     spacing = stack.stack.spacing_mm
     enough = max(1.0, SHOWN_MM / spacing)
-    counts, found = (np.bincount(classes[known], minlength=len(CLASSES))[1:] for classes in (truth, slices))
+    counts, predicted = (np.bincount(classes[known], minlength=len(CLASSES))[1:] for classes in (truth, slices))
     clear = (counts == 0) | (counts >= enough)
-    borderline = ~clear | ((counts == 0) & (found > 0) & (found < enough))
+    borderline = ~clear | ((counts == 0) & (predicted > 0) & (predicted < enough))
     shared = shared_boundaries(truth, decided, CLASSES)
     return {
         "subject": stack.examination.subject,
@@ -70,8 +70,8 @@ def volume_row(stack, raw, decided, slices):
         "raw_wrong": int(np.sum(raw[known] != truth[known])),
         "decided_wrong": int(np.sum(slices[known] != truth[known])),
         "non_neighbours": non_neighbours(truth[known], slices[known]),
-        "regions_right": bool(np.all(((counts > 0) == (found > 0)) | borderline)),
-        "regions_right_strict": bool(np.all((counts > 0) == (found > 0))),
+        "regions_right": bool(np.all(((counts > 0) == (predicted > 0)) | borderline)),
+        "regions_right_strict": bool(np.all((counts > 0) == (predicted > 0))),
         "boundary_errors_mm": [abs(region.start - place) * spacing for place, region in shared],
         "intervals_held": [region.start_interval[0] <= place <= region.start_interval[1] for place, region in shared],
     }

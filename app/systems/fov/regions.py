@@ -39,12 +39,12 @@ def slice_classes(text, stack, base, volume=None):
     classes = np.zeros(len(stack.slices), int)
     taken = np.zeros(len(classes), bool)
     for part in filter(str.strip, text.split(";")):
-        found = RANGE.fullmatch(part.lower())
-        if not found:
+        match = RANGE.fullmatch(part.lower())
+        if not match:
             raise UserError(
                 f"regions: '{part.strip()}' is not understood; write e.g. 'chest 10:45' or 'chest 110:320 mm'"
             )
-        name, low, high, unit = found.groups()
+        name, low, high, unit = match.groups()
         if name not in (*CLASSES, "ignore"):
             raise UserError(f"regions: '{name}' is unknown; known: {', '.join(CLASSES)}, ignore")
         covered = _covered(low, high, unit, stack, part)

@@ -109,9 +109,9 @@ def measure(decision, logits_of, test):
     }
 
 
-def _confusions(found):
+def _confusions(measured):
     return {
-        name: {CLASSES[index]: table.tolist() for index, table in enumerate(found[name])}
+        name: {CLASSES[index]: table.tolist() for index, table in enumerate(measured[name])}
         for name in ("confusion_raw", "confusion_decided")
     }
 

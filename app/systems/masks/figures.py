@@ -20,16 +20,16 @@ def show_volumes(report, rows, figure):
         own = sorted((row["dice"], index) for index, row in enumerate(rows) if row["population"] == population)
         chosen = dict(zip(("worst", "middle", "best"), (own[0], own[len(own) // 2], own[-1]), strict=True))
         for name, (dice, index) in chosen.items():
-            caption = f"{population}, {name}: {rows[index]['subject']}, Dice {dice:.3f}. Yellow: true; red: found."
+            caption = f"{population}, {name}: {rows[index]['subject']}, Dice {dice:.3f}. Yellow: true; red: predicted."
             report.figure(f"{population}_{name}", figure(index), caption)
 
 
-def slices_figure(image, truth, found):
+def slices_figure(image, truth, predicted):
     """Three planes through the middle of the true masks, with both outlines of each structure.
 
     Args:
         image: `Volume`.
-        truth, found: `(i, j, k, structures)`, bool, on the image's grid.
+        truth, predicted: `(i, j, k, structures)`, bool, on the image's grid.
 
     Returns:
         Matplotlib figure.
@@ -41,7 +41,7 @@ def slices_figure(image, truth, found):
         rows, columns = (other for other in range(3) if other != axis)
         plane = np.take(image.array, middle[axis], axis=axis)
         panel.imshow(plane, cmap="gray", aspect=spacing[rows] / spacing[columns])
-        for masks, colour in ((truth, "gold"), (found, "red")):
+        for masks, colour in ((truth, "gold"), (predicted, "red")):
             for mask in np.moveaxis(np.take(masks, middle[axis], axis=axis), -1, 0):
                 if mask.any() and not mask.all():
                     panel.contour(mask, [0.5], colors=colour, linewidths=0.9)

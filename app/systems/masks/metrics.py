@@ -10,12 +10,12 @@ TOLERANCE_MM = 4.0
 FIGURES = ("dice", "hd95_mm", "surface_dice", "volume_error_ml", "components")
 
 
-def case_row(case, found, truth, affine, tolerance_mm=TOLERANCE_MM):
+def case_row(case, predicted, truth, affine, tolerance_mm=TOLERANCE_MM):
     """One volume's figures.
 
     Args:
         case: `Case`.
-        found, truth: Masks on the image's grid.
+        predicted, truth: Masks on the image's grid.
         affine: `(4, 4)` of that grid.
         tolerance_mm: Of the surface Dice.
 
@@ -24,19 +24,19 @@ def case_row(case, found, truth, affine, tolerance_mm=TOLERANCE_MM):
     """
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     voxel_ml = abs(np.linalg.det(affine[:3, :3])) / 1000
-    found, truth = found.astype("uint8"), truth.astype("uint8")
-    distance = float(hd95_per_label(truth, found, 1, spacing)[0])
+    predicted, truth = predicted.astype("uint8"), truth.astype("uint8")
+    distance = float(hd95_per_label(truth, predicted, 1, spacing)[0])
     return {
         "subject": case.subject,
         "population": case.population,
         "image": str(case.image),
-        "dice": float(dice_per_label(truth, found, 1)[0]),
+        "dice": float(dice_per_label(truth, predicted, 1)[0]),
         "hd95_mm": distance if np.isfinite(distance) else None,
-        "surface_dice": surface_dice(truth > 0, found > 0, spacing, tolerance_mm),
-        "volume_ml": float(found.sum() * voxel_ml),
+        "surface_dice": surface_dice(truth > 0, predicted > 0, spacing, tolerance_mm),
+        "volume_ml": float(predicted.sum() * voxel_ml),
         "true_volume_ml": float(truth.sum() * voxel_ml),
-        "volume_error_ml": float((int(found.sum()) - int(truth.sum())) * voxel_ml),
-        "components": int(label(found)[1]),
+        "volume_error_ml": float((int(predicted.sum()) - int(truth.sum())) * voxel_ml),
+        "components": int(label(predicted)[1]),
     }
 
 
@@ -74,15 +74,15 @@ def paired(before, after):
         Dict from population to dict: `gain` in mean Dice, `better` and `worse` volumes, `p` (None without
         differences).
     """
-    found = {}
+    tests = {}
     for population in dict.fromkeys(row["population"] for row in before):
         pairs = [(a["dice"], b["dice"]) for a, b in zip(before, after, strict=True) if a["population"] == population]
         gains = np.array([b - a for a, b in pairs])
-        found[population] = {
+        tests[population] = {
             "gain": float(gains.mean()), "better": int(np.sum(gains > 0)), "worse": int(np.sum(gains < 0)),
             "p": float(wilcoxon(gains).pvalue) if np.any(gains) else None,
         }  # fmt: skip
-    return found
+    return tests
 
 
 def summary_line(summary):

@@ -56,17 +56,17 @@ def check_cohort(subjects, config, rank):
         problems.append(f"data.shape: {config.shape} has {len(config.shape)} numbers but network.rank is {rank}")
     with ThreadPoolExecutor(2) as pool:
         results = pool.map(lambda subject: _check_subject(subject, rank, config.nan), subjects)
-        found = list(progress(results, "checking the cohort", total=len(subjects)))
-    for facts in found:
+        checked = list(progress(results, "checking the cohort", total=len(subjects)))
+    for facts in checked:
         problems += facts["problems"]
-    shapes = {facts["shape"] for facts in found if "shape" in facts}
-    grids = {facts["grid"]: subject for facts, subject in zip(found, subjects, strict=True) if "grid" in facts}
+    shapes = {facts["shape"] for facts in checked if "shape" in facts}
+    grids = {facts["grid"]: subject for facts, subject in zip(checked, subjects, strict=True) if "grid" in facts}
     if len(grids) > 1:
         listed = "; ".join(f"{grid} ({subject.image})" for grid, subject in list(grids.items())[:3])
         problems.append(
             f"data: images differ in voxel size or orientation: {listed}; resample them to one spacing and axis order"
         )
-    structures, absent = _structures(found, config)
+    structures, absent = _structures(checked, config)
     problems += absent
     list_problems(problems)
     shape = tuple(config.shape or map(max, zip(*shapes, strict=True)))
@@ -75,7 +75,7 @@ def check_cohort(subjects, config, rank):
             f"images have different shapes, {_several(shapes)}; all are padded with zeros about their centre "
             f"to {shape}; set data.shape for another"
         )
-    return CohortSummary(shape, shapes, found[0]["spacing_mm"], found[0]["orientation"], structures)
+    return CohortSummary(shape, shapes, checked[0]["spacing_mm"], checked[0]["orientation"], structures)
 
 
 def check_image(path, rank, nan="refuse"):
@@ -137,10 +137,10 @@ def check_labels(path, image):
 
 def _check_subject(subject, rank, nan):
     image, problems = check_image(subject.image, rank, nan)
-    found = {"problems": problems}
+    facts = {"problems": problems}
     if image is None:
-        return found
-    found |= {
+        return facts
+    facts |= {
         "shape": image.array.shape,
         "spacing_mm": image.spacing_mm,
         "orientation": orientation(image),
@@ -148,11 +148,11 @@ def _check_subject(subject, rank, nan):
     }
     if subject.labels is not None:
         labels, more = check_labels(subject.labels, image)
-        found["problems"] = found["problems"] + more
+        facts["problems"] = facts["problems"] + more
         if labels is not None:
-            found["labels"] = {int(value) for value in np.unique(labels.array)} - {0}
-            found["label_file"] = subject.labels
-    return found
+            facts["labels"] = {int(value) for value in np.unique(labels.array)} - {0}
+            facts["label_file"] = subject.labels
+    return facts
 
 
 def orientation(image):
@@ -174,9 +174,9 @@ def _grid(image):
     return f"{' x '.join(f'{size:.2g}' for size in image.spacing_mm)} mm {orientation(image)}"
 
 
-def _structures(found, config):
+def _structures(checked, config):
     """Label values to compare, and a line for each that an image lacks."""
-    labelled = [facts for facts in found if "labels" in facts]
+    labelled = [facts for facts in checked if "labels" in facts]
     everywhere = set().union(*(facts["labels"] for facts in labelled))
     if config.structures is not None and not labelled:
         return (), ["data.structures: given, but the cohort has no label files; add them or remove the key"]

@@ -144,8 +144,8 @@ def _matches(pattern):
     for path in sorted(
         {path for pattern in spelt for path in glob.glob(pattern, recursive=True) if not is_litter(path)}
     ):
-        found = re.fullmatch(_with_groups(composed(pattern)), composed(path))
-        parts = [part.strip("/").replace("/", "-") for part in found.groups()] if found else []
+        match = re.fullmatch(_with_groups(composed(pattern)), composed(path))
+        parts = [part.strip("/").replace("/", "-") for part in match.groups()] if match else []
         name = "-".join(filter(None, parts)) or Path(path).name
         if name in files:
             raise UserError(f"data: {files[name]} and {path} are both '{name}' under {pattern}; give a CSV instead")

@@ -91,7 +91,7 @@ def read_template(path, size, spacing_mm):
         ):
             raise ValueError("labels must be different numbers from 1 to 65535")
         check_finite(content, "its distances")
-        found, spacing = content.shape[0], float(image.affine[0, 0])
+        actual, spacing = content.shape[0], float(image.affine[0, 0])
         distances = content.reshape(*content.shape[:3], members, len(labels)) / spacing
     except Exception as error:  # nibabel, json and zlib raise their own kinds
         reason = " ".join(str(error).removeprefix(f"{path}: ").split())[:120] or type(error).__name__
@@ -101,7 +101,7 @@ def read_template(path, size, spacing_mm):
         ) from None
     if content.shape[:3] != (size,) * 3 or not np.isclose(spacing, spacing_mm, rtol=1e-4):
         raise UserError(
-            f"{path}: on a grid of {found} voxels of {spacing:g} mm, the config has {size} of {spacing_mm:g} mm; build "
-            "it anew, or set data.size and data.spacing_mm to the template's"
+            f"{path}: on a grid of {actual} voxels of {spacing:g} mm, the config has {size} of {spacing_mm:g} mm; "
+            "build it anew, or set data.size and data.spacing_mm to the template's"
         )
     return Template(np.moveaxis(distances, -2, 0).copy(), float(spacing_mm), labels)

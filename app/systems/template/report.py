@@ -143,12 +143,12 @@ def summarise_template(rows):
         the volumes with any; `held_back`, share whose local deformation was not kept whole; `seconds`, the median.
     """
     summary = summarise(rows)
-    for population, found in summary.items():
+    for population, means in summary.items():
         own = [row for row in rows if row["population"] == population]
-        found["template_topology"] = float(np.mean([row["template_topology"] for row in own]))
-        found["folding"] = float(np.mean([bool(row["folding_voxels"]) for row in own]))
-        found["held_back"] = float(np.mean([row["local_share"] < 1 for row in own]))
-        found["seconds"] = float(np.median([row["seconds"] for row in own]))
+        means["template_topology"] = float(np.mean([row["template_topology"] for row in own]))
+        means["folding"] = float(np.mean([bool(row["folding_voxels"]) for row in own]))
+        means["held_back"] = float(np.mean([row["local_share"] < 1 for row in own]))
+        means["seconds"] = float(np.median([row["seconds"] for row in own]))
     return summary
 
 

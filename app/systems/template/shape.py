@@ -59,17 +59,17 @@ def faults(template, config, named):
     if config.template.allow_parts:
         return []
     return [
-        _fault(found, value, named)
+        _fault(actual, value, named)
         for member in range(len(template.distances))
-        for value, found in zip(template.labels, template.topologies(member)[: len(template.labels)], strict=True)
-        if found != WHOLE
+        for value, actual in zip(template.labels, template.topologies(member)[: len(template.labels)], strict=True)
+        if actual != WHOLE
     ]
 
 
-def _fault(found, value, named):
+def _fault(actual, value, named):
     return (
-        f"{named}: as a template label {value} has {found}, and every mask would have them; correct it, take a smaller "
-        "data.spacing_mm or another template.kind, or allow it with template.allow_parts=true"
+        f"{named}: as a template label {value} has {actual}, and every mask would have them; correct it, take a "
+        "smaller data.spacing_mm or another template.kind, or allow it with template.allow_parts=true"
     )
 
 
@@ -120,9 +120,9 @@ def _from_mask(config, labels):
     for value, part in zip(labels, parts, strict=True):
         if not part.any():
             raise UserError(f"{path}: nothing has the label {value}; an empty mask is no template")
-        found = topology(part)
-        if found != WHOLE and not config.template.allow_parts:
-            raise UserError(_fault(found, value, path))
+        actual = topology(part)
+        if actual != WHOLE and not config.template.allow_parts:
+            raise UserError(_fault(actual, value, path))
     with naming(path):
         grid = cube_grid(Volume(np.any(parts, axis=0).astype("uint8"), volume.affine), data.size, data.spacing_mm)
     cubes = np.stack([to_cube(Volume(part.astype("float32"), volume.affine), grid) > 0.5 for part in parts], axis=-1)
