@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 
-# Name -> where it acts, and the widest range that makes sense.
-KNOWN = {
+# Widest range that makes sense of what every registration loss has; its further terms take any weight from 0 on.
+RANGES = {
     "lambda": (0.0, 1.0),
     "gamma": (0.0, 1.0),
     "ncc_window": (1.0, np.inf),
@@ -19,7 +19,8 @@ class HyperParameter:
 
     Args:
         name: "lambda" (weight of smoothness, eq. 2), "gamma" (weight of the labels, eq. 3),
-            "ncc_window" (voxels) or "nmi_bins".
+            "ncc_window" (voxels), "nmi_bins", or a further term of the loss, whose weight it is. What registers
+            declares which it has: see `check_names`.
         low: Lowest value.
         high: Highest value.
         sampling: "uniform", or "log_odds": uniform in `log(value / (1 - value))`, for lambda
@@ -29,7 +30,7 @@ class HyperParameter:
             as the other; without it a network hardly sees them.
 
     Raises:
-        ValueError: If name, range, sampling or endpoints make no sense.
+        ValueError: If range, sampling or endpoints make no sense.
 
     Reference:
         - Hoopes et al., HyperMorph, 2021, section 3.1, p(Lambda).
@@ -42,9 +43,7 @@ class HyperParameter:
     endpoints: float = 0.2
 
     def __post_init__(self):
-        if self.name not in KNOWN:
-            raise ValueError(f"Unknown hyper-parameter '{self.name}', expected one of {', '.join(KNOWN)}.")
-        lowest, highest = KNOWN[self.name]
+        lowest, highest = RANGES.get(self.name, (0.0, np.inf))
         if not lowest <= self.low < self.high <= highest:
             raise ValueError(
                 f"{self.name}: expected {lowest} <= low < high <= {highest}. Received: low={self.low}, high={self.high}"
@@ -89,3 +88,22 @@ class HyperParameter:
             List of floats.
         """
         return [float(value) for value in np.linspace(self.low, self.high, count)]
+
+
+def check_names(hyper, terms):
+    """See that hyper-parameters are known to a loss, and each is there once.
+
+    Args:
+        hyper: List of `HyperParameter`.
+        terms: Names of the loss's further terms.
+
+    Raises:
+        ValueError: If they are not.
+    """
+    names = [each.name for each in hyper]
+    known = [*RANGES, *terms]
+    for name in names:
+        if name not in known:
+            raise ValueError(f"Unknown hyper-parameter '{name}', expected one of {', '.join(known)}.")
+    if len(set(names)) != len(names):
+        raise ValueError(f"Expected different hyper-parameters. Received: {names}")

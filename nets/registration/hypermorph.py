@@ -8,7 +8,7 @@ from nets import unet as widths
 from nets.hypernetwork import Hypernetwork
 from nets.layers import GENERATORS
 from nets.precision import layers_in
-from nets.registration.hyper_parameter import HyperParameter
+from nets.registration.hyper_parameter import HyperParameter, check_names
 from nets.registration.objective import Objective
 from nets.registration.velocity import velocity_network
 from nets.registration.voxelmorph import RegistrationModel, image_input, registration_outputs
@@ -78,7 +78,7 @@ class HyperMorph(RegistrationModel):
         **kwargs,
     ):
         objective = Objective(**objective) if isinstance(objective, dict) else objective or Objective()
-        hyper = _hyper_parameters(hyper)
+        hyper = _hyper_parameters(hyper, objective)
         if generator not in GENERATORS:
             raise ValueError(
                 f"Received an invalid value for `generator`, expected one of {', '.join(GENERATORS)}. "
@@ -129,11 +129,11 @@ class HyperMorph(RegistrationModel):
         return cls(**config)
 
 
-def _hyper_parameters(given):
-    """As `HyperParameter`s, lambda by default, each once."""
+def _hyper_parameters(given, objective):
+    """As `HyperParameter`s, lambda by default."""
     given = [{"name": "lambda"}] if given is None else given
     hyper = [HyperParameter(**parameter) if isinstance(parameter, dict) else parameter for parameter in given]
-    names = [each.name for each in hyper]
-    if not names or len(set(names)) != len(names):
-        raise ValueError(f"Expected one or several different hyper-parameters. Received: {names}")
+    if not hyper:
+        raise ValueError("Expected one or several hyper-parameters. Received: none")
+    check_names(hyper, objective.terms)
     return hyper

@@ -7,15 +7,16 @@ from keras import ops
 
 from nets.losses import dice_loss, gradient_penalty, mi_loss, mse_loss, ncc_loss, nmi_loss
 from nets.ops.sample import sample
+from nets.registration.terms import TERMS, term
 
 SIMILARITIES = ("ncc", "mse", "nmi", "mi")
 
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """Similarity, smoothness and, with labels, overlap (the paper's equations 2 and 3).
+    """Similarity, smoothness, with labels overlap (the paper's equations 2 and 3), and further weighted terms.
 
-    `(1 - lambda)(1 - gamma) similarity + lambda smoothness + (1 - lambda) gamma overlap`.
+    `(1 - lambda)(1 - gamma) similarity + lambda smoothness + (1 - lambda) gamma overlap + sum of weight term`.
 
     Every hyper-parameter has a fixed value here, which a network's `hyper` input replaces.
 
@@ -29,9 +30,10 @@ class Objective:
         smoothness_scale: Factor of the smoothness term. 2, VoxelMorph's, for a velocity at
             half resolution.
         labels: Number of labels of the overlap term; 0 where there is none.
+        terms: Dict from a name in `nets.registration.terms.TERMS` to its weight.
 
     Raises:
-        ValueError: If the similarity is unknown.
+        ValueError: If the similarity or a term is unknown.
     """
 
     similarity: str = "ncc"
@@ -42,6 +44,7 @@ class Objective:
     image_sigma: float = 0.05
     smoothness_scale: float = 2.0
     labels: int = 0
+    terms: dict = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         if self.similarity not in SIMILARITIES:
@@ -49,6 +52,8 @@ class Objective:
                 f"Received an invalid value for `similarity`, expected one of {SIMILARITIES}. "
                 f"Received: similarity={self.similarity}"
             )
+        if not set(self.terms) <= set(TERMS):
+            raise ValueError(f"Expected terms among {', '.join(TERMS)}. Received: terms={', '.join(self.terms)}")
 
     def __call__(self, fixed, outputs, labels=None, hyper=None, highest=None):
         """Loss of a batch and its parts.
@@ -63,8 +68,8 @@ class Objective:
                 bins there can be).
 
         Returns:
-            Dict of tensors `(batch,)`: `loss`, `similarity`, `smoothness` and, with labels,
-            `overlap`.
+            Dict of tensors `(batch,)`: `loss`, `similarity`, `smoothness`, with labels `overlap`, and each of the
+            further terms.
         """
         hyper = hyper or {}
         weight = hyper.get("lambda", self.lambda_)
@@ -77,7 +82,11 @@ class Objective:
         if self.labels:
             parts["overlap"] = self._overlap(labels, outputs["displacement"])
             matching = (1.0 - gamma) * matching + gamma * parts["overlap"]
-        return {"loss": (1.0 - weight) * matching + weight * parts["smoothness"], **parts}
+        loss = (1.0 - weight) * matching + weight * parts["smoothness"]
+        for name, fixed_weight in self.terms.items():
+            parts[name] = term(name)(outputs["velocity"])
+            loss = loss + hyper.get(name, fixed_weight) * parts[name]
+        return {"loss": loss, **parts}
 
     def _similarity(self, fixed, moved, hyper, highest):
         if self.similarity == "mse":

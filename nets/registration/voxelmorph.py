@@ -45,7 +45,7 @@ class RegistrationModel(keras.Model):
 
     def prepare_training(self, objective):
         self.objective = objective
-        names = ["similarity", "smoothness"] + ["overlap"] * bool(objective.labels)
+        names = ["similarity", "smoothness"] + ["overlap"] * bool(objective.labels) + list(objective.terms)
         self.trackers = [keras.metrics.Mean(name=name) for name in names]
         self.jit_compile = _jit_compile()
 

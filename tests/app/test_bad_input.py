@@ -147,6 +147,8 @@ def test_all_problems_are_listed_at_once(main, small_config, phantoms, tmp_path)
 CONFIG_CASES = [
     (["--set", "training.epoch=3"], ["training.epoch", "did you mean 'epochs'"]),
     (["--set", "hyper=[{name: lambda, high: 1.5}]"], ["lambda", "0.0 <= low < high <= 1.0"]),
+    (["--set", "hyper=[{name: sigma}]"], ["Unknown hyper-parameter 'sigma'", "lambda"]),
+    (["--set", "objective.terms={sigma: 1}"], ["objective.terms", "bending"]),
     (["--set", "training.epochs=many"], ["training.epochs", "integer"]),
     (["--set", "network.generator=huge"], ["network.generator", "per_channel"]),
     (["--set", "seed=-1"], ["seed", "greater than or equal to 0"]),

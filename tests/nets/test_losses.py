@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import uniform_filter
 
-from nets.losses import dice_loss, gradient_penalty, mse_loss, ncc_loss, nmi_loss
+from nets.losses import bending_energy, dice_loss, gradient_penalty, mse_loss, ncc_loss, nmi_loss
 
 
 def numpy(tensor):
@@ -77,6 +77,15 @@ def test_mse_and_dice_closed_forms():
     np.testing.assert_allclose(numpy(dice_loss(ones, half)), [1 / 3, 1 / 3], atol=1e-6)
     np.testing.assert_allclose(numpy(dice_loss(ones, ones)), [0.0, 0.0], atol=1e-6)
     assert numpy(dice_loss(zeros, zeros))[0] == 1.0
+
+
+def test_bending_energy_of_polynomials():
+    """An affine field costs nothing; x squared has the second difference 2, x y the mixed one 1, which counts twice."""
+    x, y = np.meshgrid(np.arange(7.0), np.arange(6.0), indexing="ij")
+    field = lambda values: np.stack([values, 0 * values], axis=-1)[None].astype("float32")  # noqa: E731
+    assert numpy(bending_energy(field(3 * x - 2 * y + 5)))[0] == pytest.approx(0.0, abs=1e-9)
+    assert numpy(bending_energy(field(x**2)))[0] == pytest.approx(2.0)  # 4, and 0 of the other component
+    assert numpy(bending_energy(field(x * y)))[0] == pytest.approx(1.0)  # 2 x 1, halved likewise
 
 
 def test_gradient_penalty_of_a_ramp():

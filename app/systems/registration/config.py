@@ -9,6 +9,7 @@ from app.config import Axis, Config, NanRule, PathPattern, TaskConfig, Width
 from app.data.intensity import IntensityRule
 from app.data.phantoms.config import BrainsConfig
 from app.data.split import SplitConfig
+from nets.registration.terms import TERMS
 
 MOST_POINTS = 10_000  # at which a trained model is measured
 
@@ -82,6 +83,9 @@ class NetworkConfig(Config):
         return self
 
 
+Weight = Annotated[float, pydantic.Field(ge=0, le=1000)]
+
+
 class ObjectiveConfig(Config):
     """The loss: see `nets.registration.objective.Objective`."""
 
@@ -98,13 +102,16 @@ class ObjectiveConfig(Config):
     """Bins of the histogram of mutual information."""
     image_sigma: float = pydantic.Field(0.05, gt=0, le=100)
     """Standard deviation of the noise of images in [0, 1], for mse."""
+    terms: dict[Literal[tuple(TERMS)], Weight] = {}
+    """Further terms of the loss with their weights: bending, the bending energy of the velocity."""
 
 
 class HyperConfig(Config):
     """One learned hyper-parameter: see `nets.registration.hyper_parameter.HyperParameter`."""
 
-    name: Literal["lambda", "gamma", "ncc_window", "nmi_bins"] = "lambda"
-    """Which hyper-parameter is learned over a range."""
+    name: str = pydantic.Field("lambda", max_length=100)
+    """Which hyper-parameter is learned over a range: lambda, gamma, ncc_window, nmi_bins, or a term of
+    objective.terms, whose weight it is."""
     low: float = pydantic.Field(0.0, ge=0, le=1024)
     """Lowest value."""
     high: float = pydantic.Field(1.0, ge=0, le=1024)

@@ -4,6 +4,8 @@ import numpy as np
 
 from app.reporting.figures import BLUE, GREY, RED, new_figure
 
+CURVES = ("loss", "similarity", "smoothness", "overlap", "validation_dice")  # in this order; further terms after them
+
 
 def hyper_curve(name, values, dice, folding, best, before=None):
     """Dice and folding against one hyper-parameter, the best value marked.
@@ -95,11 +97,8 @@ def training_curves(history):
     Returns:
         Matplotlib figure.
     """
-    names = [
-        name
-        for name in ("loss", "similarity", "smoothness", "overlap", "validation_dice")
-        if any(row.get(name) is not None for row in history)
-    ]
+    measured = {name for row in history for name, value in row.items() if value is not None} - {"epoch", "seconds"}
+    names = [name for name in CURVES if name in measured] + sorted(measured - set(CURVES))
     figure, axes = new_figure(3.0 * len(names), 2.6, ncols=len(names), squeeze=False)
     for axis, name in zip(axes[0], names, strict=True):
         points = [(row["epoch"], row[name]) for row in history if row.get(name) is not None]

@@ -12,7 +12,7 @@ from app.systems.registration.cost import hypermorph_cost, register_bytes
 from app.systems.system import Cohort, Question, System
 from app.training.cost import check_memory
 from app.training.split_file import read_split
-from nets.registration.hyper_parameter import HyperParameter
+from nets.registration.hyper_parameter import HyperParameter, check_names
 
 SIMULATED_BYTES = 64  # per voxel while a brain is simulated
 FEW = 2  # simulated brains with which a dry run measures
@@ -184,8 +184,10 @@ def hyper_parameters(config):
         except ValueError as error:
             problems.append(f"hyper.{index}: {error}")
     names = [section.name for section in config.hyper]
-    if len(set(names)) != len(names):
-        problems.append(f"hyper: {', '.join(names)}: each may appear once")
+    try:
+        check_names(config.hyper, config.objective.terms)
+    except ValueError as error:
+        problems.append(f"hyper: {error}")
     for name, similarity in SIMILARITY_OF.items():
         if name in names and config.objective.similarity != similarity:
             problems.append(f"hyper: {name} acts on objective.similarity: {similarity} only; set that or leave it out")
