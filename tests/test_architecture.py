@@ -31,7 +31,7 @@ LAYERS = [
 # A file of one role has one name in all systems' folders.
 ROLES = {"__init__", "config", "cohort", "contract", "system", "network", "write", "report"}
 
-LONGEST_FILE, LONGEST_FUNCTION, MOST_ARGUMENTS = 300, 40, 7
+LONGEST_FILE, LONGEST_TEST, LONGEST_FUNCTION, MOST_ARGUMENTS = 300, 250, 40, 7
 
 
 def module_of(path):
@@ -125,6 +125,12 @@ def test_no_source_file_is_long():
     """One idea a file."""
     long = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
     assert not [name for name, lines in long.items() if lines > LONGEST_FILE]
+
+
+def test_no_test_file_is_long():
+    """One concern a file."""
+    files = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in (ROOT / "tests").rglob("*.py")}
+    assert not [str(path) for path, lines in files.items() if lines > LONGEST_TEST]
 
 
 def test_no_function_is_long_or_takes_many_arguments():

@@ -1,21 +1,14 @@
 """Bad input from the command line: one clear line, exit code 2, nothing half-written."""
 
-import fcntl
 import os
-import resource
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
 
-from app.errors import UserError
-from app.training.run_folder import RunFolder
-from tests.app.image_files import meta, nifti, nrrd
-from tests.conftest import ROOT
+from tests.app.refusals import assert_refused
 
 
 def copy_cohort(phantoms, folder):
@@ -126,15 +119,6 @@ def test_bad_cohort(main, small_config, phantoms, tmp_path, spoil, words):
     assert not output.exists()
 
 
-def assert_refused(done, words):
-    assert done.returncode == 2, done.stdout + done.stderr
-    lines = [line for line in done.stderr.splitlines() if line.startswith("error:")]
-    assert lines, done.stderr
-    assert "Traceback" not in done.stderr
-    for word in words:
-        assert any(word in line for line in lines), lines
-
-
 def test_all_problems_are_listed_at_once(main, small_config, phantoms, tmp_path):
     """Users who fix one file per run would need a day for a cohort."""
     cohort = copy_cohort(phantoms, tmp_path)
@@ -175,64 +159,6 @@ def test_config_file_is_missing_or_no_yaml(main, tmp_path):
     assert_refused(main("hypermorph", "--config", bad), ["bad.yaml", "not valid YAML"])
 
 
-def test_unwritable_folder(main, small_config, tmp_path):
-    """An hour of training must not end at a folder that cannot be made."""
-    (tmp_path / "file").write_text("")
-    done = main("hypermorph", "--config", small_config, "--set", f"output={tmp_path / 'file' / 'run'}")
-    assert_refused(done, ["cannot be written", "--set output=FOLDER"])
-
-
-def test_full_disk(shell, small_config, tmp_path):
-    """A disk that fills up in training must leave whole files and a clear line.
-
-    The limit on the size of a file stands in for the disk: the same failure of `write`, at
-    the first checkpoint.
-    """
-    output = tmp_path / "run"
-    done = shell(
-        "hypermorph",
-        "--config",
-        small_config,
-        "--set",
-        f"output={output}",
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
-    )
-    assert_refused(done, ["cannot be written", "free space"])
-    assert not list(output.rglob("*.keras"))
-    assert not list(output.rglob(".part-*"))
-
-
-def test_corrupted_checkpoint(main, small_config, trained, tmp_path):
-    """Training that silently starts afresh over a damaged checkpoint would lose days."""
-    output = tmp_path / "run"
-    shutil.copytree(trained, output)
-    last = output / "checkpoints" / "last.keras"
-    last.write_bytes(last.read_bytes()[:3000])
-    (output / "config.yaml").write_text(
-        (output / "config.yaml").read_text(encoding="utf-8").replace(str(trained), str(output))
-    )
-    done = main("hypermorph", "--config", small_config, "--set", f"output={output}")
-    assert_refused(done, ["last.keras", "damaged"])
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        ("epoch,loss\n1,0.5\n2,much\n", "no table of numbers"),
-        ("epoch,loss\none,0.5\n", "no table of numbers"),
-        ("epoch,loss\n1,0.5,7\n", "line 2 has no epoch, or more values than columns"),
-        ("loss\n0.5\n", "line 2 has no epoch"),
-        ("epoch,loss\n1,0.5\n2," + "9" * 2**20, "larger than 1 MB"),
-        ("epoch,loss\n1,\0\n", "NUL byte"),
-    ],
-)
-def test_a_damaged_history(tmp_path, content, words):
-    """It is read when a training goes on: a traceback there is called our fault."""
-    (tmp_path / "history.csv").write_text(content)
-    with pytest.raises(UserError, match=words):
-        RunFolder(tmp_path).read_history()
-
-
 @pytest.mark.parametrize(
     "image", ["/etc/passwd", "../../../../../../etc/passwd", "/dev/zero", "/proc/self/mem", "pipe.nii.gz", "pipe"]
 )
@@ -248,120 +174,3 @@ def test_a_cohort_that_leads_elsewhere(main, small_config, phantoms, tmp_path, i
     done = main("hypermorph", "--config", small_config, "--set", f"data.cohort={cohort}", "--dry-run")
     assert_refused(done, [Path(image).name])
     assert "root:" not in done.stdout + done.stderr
-
-
-def test_another_config_in_the_same_folder(main, small_config, trained):
-    """Resuming with other settings would give a model that no config describes."""
-    done = main(
-        "hypermorph", "--config", small_config, "--set", f"output={trained}", "--set", "training.learning_rate=0.5"
-    )
-    assert_refused(done, ["another config"])
-
-
-@pytest.fixture
-def register_config(phantoms, trained, tmp_path):
-    path = tmp_path / "register.yaml"
-    images = phantoms.parent / "image"
-    path.write_text(
-        f"task: register\noutput: {tmp_path / 'out'}\nmodel: {trained}\n"
-        f"moving: {images / 'phantom-000.nii.gz'}\nfixed: {images / 'phantom-001.nii.gz'}\n"
-    )
-    return path
-
-
-def other_grid(tmp_path, phantoms):
-    source = nibabel.load(phantoms.parent / "image" / "phantom-000.nii.gz")
-    path = tmp_path / "shifted.nii.gz"
-    affine = source.affine.copy()
-    affine[0, 3] = 10.0
-    nibabel.save(nibabel.Nifti1Image(np.asarray(source.dataobj), affine), path)
-    return path
-
-
-def test_lambda_outside_its_range(main, register_config):
-    """The network knows nothing beyond the range it was trained on."""
-    assert_refused(
-        main("register", "--config", register_config, "--set", "hyper.lambda=1.5"), ["1.5 is outside [0, 1]"]
-    )
-    assert_refused(
-        main("register", "--config", register_config, "--set", "hyper.gamma=0.5"), ["no such hyper-parameter"]
-    )
-
-
-def test_register_refuses_other_grids_and_models(main, register_config, phantoms, tmp_path):
-    """Two grids taken for one would move anatomy by the difference of their origins."""
-    done = main("register", "--config", register_config, "--set", f"moving={other_grid(tmp_path, phantoms)}")
-    assert_refused(done, ["shifted.nii.gz", "resample"])
-    assert_refused(
-        main("register", "--config", register_config, "--set", "model=nowhere"), ["nowhere", "no trained model"]
-    )
-    assert_refused(main("register", "--config", register_config, "--set", "moving=a.txt"), ["unknown image format"])
-    assert not (tmp_path / "out").exists()
-
-
-def test_images_that_attack_the_reader(main, register_config, tmp_path):
-    """ITK died of a pattern and of text from a device; other files of the machine became voxels."""
-    hostile = {
-        "pattern.mhd": (meta(ElementDataFile="%s%s%s%n 1 5 1"), "save it as one file"),
-        "passwd.mhd": (meta(ElementDataFile="/etc/passwd"), "put the data file beside the header"),
-        "zero.nhdr": (nrrd(data_file="/dev/zero", encoding="ascii"), "save it as raw or gzip"),
-        "giant.nii": (nifti(dim=[3, 30000, 30000, 30000, 1, 1, 1, 1]), "claims 30000 x 30000 x 30000 voxels"),
-    }
-    for name, (content, words) in hostile.items():
-        (tmp_path / name).write_bytes(content)
-        done = main("register", "--config", register_config, "--set", f"moving={tmp_path / name}")
-        assert_refused(done, [name, words])
-    assert not (tmp_path / "out").exists()
-
-
-def test_nan_is_zero_where_the_config_says_so(main, register_config, phantoms, tmp_path):
-    """The border that resampling leaves is background: nobody should have to write another file for that."""
-    image = nibabel.load(phantoms.parent / "image" / "phantom-000.nii.gz")
-    array = np.asarray(image.dataobj).astype("float32")
-    array[:2] = np.nan
-    nibabel.save(nibabel.Nifti1Image(array, image.affine), tmp_path / "border.nii.gz")
-    words = ["register", "--config", register_config, "--set", f"moving={tmp_path / 'border.nii.gz'}"]
-    assert_refused(main(*words), ["border.nii.gz", "1152 voxels are NaN", "set nan: zero"])
-    done = main(*words, "--set", "nan=zero")
-    assert done.returncode == 0, done.stderr
-    assert "1152 voxels are NaN; read as 0" in done.stdout
-    moved = np.asarray(nibabel.load(tmp_path / "out" / "moved.nii.gz").dataobj)
-    assert np.isfinite(moved).all()
-    assert moved.any()
-
-
-@pytest.mark.parametrize("words", ["hypermorph --config {} --dry-run", "doctor", "hypermorph --keys"])
-def test_a_reader_that_leaves(small_config, words):
-    """`| head` closes the pipe: no traceback, and where the command only prints, nothing at all."""
-    command = f"{sys.executable} main.py {words.format(small_config)} | true"
-    done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True)
-    errors = [line for line in done.stderr.splitlines() if not line.startswith(("WARNING", "I0000"))]
-    assert [line.startswith("error: standard output was closed") for line in errors] == [True] * ("dry-run" in words)
-
-
-def test_two_commands_in_one_folder(main, small_config, tmp_path):
-    """Both would train on, and write over each other's history and checkpoints."""
-    output = tmp_path / "run"
-    output.mkdir()
-    with open(output / "run.lock", "w") as lock:  # as another process would hold it
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        lock.write("process 4711 on elsewhere")
-        lock.flush()
-        done = main("hypermorph", "--config", small_config, "--set", f"output={output}")
-        assert done.returncode == 2
-        assert "process 4711 on elsewhere" in done.stderr
-        assert "--set output=FOLDER" in done.stderr
-        assert [path.name for path in output.iterdir()] == ["run.lock"]
-
-
-def test_a_lock_of_a_dead_process_is_none(main, phantoms, trained, tmp_path):
-    """`kill -9` leaves the file; whoever comes next must not have to delete it by hand."""
-    output = tmp_path / "run"
-    output.mkdir()
-    (output / "run.lock").write_text("process 1 on elsewhere")
-    image = phantoms.parent / "image" / "phantom-000.nii.gz"
-    values = {"model": trained, "moving": image, "fixed": image, "output": output, "hyper.lambda": 0.5}
-    words = [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
-    done = main("register", "--config", ROOT / "configs" / "register" / "pair.yaml", *words)
-    assert done.returncode == 0, done.stderr
-    assert not (output / "run.lock").exists()

@@ -16,45 +16,6 @@ from tensorboard.plugins.hparams import metadata
 from tests.conftest import ROOT
 
 
-@pytest.fixture
-def config(phantoms, tmp_path):
-    """Write a config of a small search: `(name, **search) -> path`."""
-
-    def write(name="search", task=(), **search):
-        values = {
-            "task": "hypermorph",
-            "output": str(tmp_path / name),
-            "data": {"cohort": str(phantoms), "split": {"train": 4, "validate": 2, "test": 2}, "pairs": 2},
-            "network": {
-                "features": "images",
-                "encoder": [4, 8],
-                "decoder": [8, 4],
-                "final": [4],
-                "units": 4,
-                "depth": 1,
-                "integration_steps": 0,
-            },
-            "objective": {"similarity": "mse"},
-            "training": {"epochs": 2, "steps": 2, "validate_pairs": 1},
-            "search": {
-                "method": "random",
-                "trials": 3,
-                "space": {
-                    "training.learning_rate": {"low": 1e-4, "high": 1e-2, "scale": "log"},
-                    "network.encoder": {"choices": [[4, 8], [4, 4]]},
-                    "network.units": {"low": 2, "high": 8},
-                },
-            },
-        }
-        values["search"] |= search
-        values |= dict(task)
-        path = tmp_path / f"{name}.yaml"
-        path.write_text(yaml.safe_dump(values))
-        return path
-
-    return write
-
-
 def results(folder):
     with open(folder / "results.csv", newline="") as file:
         return list(csv.DictReader(file))
@@ -65,9 +26,9 @@ def found(folder):
     return [{key: row[key] for key in row if "second" not in key and key != "finished_at"} for row in results(folder)]
 
 
-def test_a_search_leaves_results_best_config_and_report(config, tmp_path, main):
+def test_a_search_leaves_results_best_config_and_report(search_config, tmp_path, main):
     """Everything a user needs on a Monday: the table, the best config, which runs, and a page."""
-    path = config(method="hyperband+bayesian", budget=3, trials=None)
+    path = search_config(method="hyperband+bayesian", budget=3, trials=None)
     done = main("tune", "--config", path)
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "search"
@@ -91,11 +52,11 @@ def test_a_search_leaves_results_best_config_and_report(config, tmp_path, main):
     assert len(entries) == metrics["configurations"] == 5
 
 
-def test_a_killed_search_goes_on_with_the_same_result(config, tmp_path, main):
+def test_a_killed_search_goes_on_with_the_same_result(search_config, tmp_path, main):
     """`kill -9` in the middle of a trial: the table of an uninterrupted search."""
-    whole = main("tune", "--config", config("whole", method="bayesian", trials=3))
+    whole = main("tune", "--config", search_config("whole", method="bayesian", trials=3))
     assert whole.returncode == 0, whole.stderr
-    path = config("parts", method="bayesian", trials=3)
+    path = search_config("parts", method="bayesian", trials=3)
     command = [sys.executable, "main.py", "tune", "--config", str(path)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_for(lambda: (tmp_path / "parts/trials/trial_1/progress.json").is_file())
@@ -106,9 +67,9 @@ def test_a_killed_search_goes_on_with_the_same_result(config, tmp_path, main):
     assert found(tmp_path / "whole") == found(tmp_path / "parts")
 
 
-def test_workers_and_chief_may_die(config, tmp_path):
+def test_workers_and_chief_may_die(search_config, tmp_path):
     """A worker and the chief are killed: they are replaced, no trial is lost or doubled, and the search ends."""
-    path = config(trials=4)
+    path = search_config(trials=4)
     command = [sys.executable, "main.py", "tune", "--config", str(path), "--workers", "2"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     trials = tmp_path / "search" / "trials"
@@ -131,9 +92,9 @@ def test_workers_and_chief_may_die(config, tmp_path):
         assert all(len(item["value"]) == 1 for item in observed)
 
 
-def test_chief_and_workers_over_several_machines(config, tmp_path, main):
+def test_chief_and_workers_over_several_machines(search_config, tmp_path, main):
     """One command each, here on loopback; a worker that is not replaced loses its trial to the other."""
-    path = config(trials=2, lease_seconds=8)
+    path = search_config(trials=2, lease_seconds=8)
     address = ["--address", "127.0.0.1:47913"]
     command = [sys.executable, "main.py", "tune"]
     common = {"cwd": ROOT, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
@@ -173,10 +134,10 @@ BAD = {
 
 
 @pytest.mark.parametrize("kind", list(BAD))
-def test_what_is_wrong_is_said(kind, config, tmp_path, main):
+def test_what_is_wrong_is_said(kind, search_config, tmp_path, main):
     """One line, exit code 2, before a minute of training."""
     search, message = BAD[kind]
-    path = config(**search)
+    path = search_config(**search)
     assert main("tune", "--config", path, "--dry-run").returncode == 2
     done = main("tune", "--config", path)
     assert done.returncode == 2, done.stdout + done.stderr
@@ -185,9 +146,9 @@ def test_what_is_wrong_is_said(kind, config, tmp_path, main):
     assert not (tmp_path / "search" / "trials").exists()
 
 
-def test_a_damaged_search_is_refused(config, tmp_path, main):
+def test_a_damaged_search_is_refused(search_config, tmp_path, main):
     """A state that cannot be read must not be taken for an empty one and overwritten."""
-    path = config(trials=1)
+    path = search_config(trials=1)
     assert main("tune", "status", "--config", path).returncode == 2
     assert main("tune", "--config", path).returncode == 0
     state = tmp_path / "search" / "trials" / "oracle.json"
@@ -215,43 +176,43 @@ def kill(role, name):
     raise AssertionError(f"no process {name}")
 
 
-def test_bounds_of_random_search_in_a_space(config, main):
+def test_bounds_of_random_search_in_a_space(search_config, main):
     """The thesis' table 2.2 for this very space: a small space needs fewer draws, which do not repeat."""
     space = {"network.units": {"choices": list(range(1, 101))}}
-    done = main("tune", "bounds", "--config", config(space=space, trials=20))
+    done = main("tune", "bounds", "--config", search_config(space=space, trials=20))
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert "100 configurations" in lines[0]
     # 1 good of 100: half of the space for an even chance, 95 or 99 draws and one for more than that
     assert next(line for line in lines if line.startswith("best 1%")).split()[2:] == ["51", "96", "100"]
     assert "best 1% 20%" in lines[-2]
-    endless = main("tune", "bounds", "--config", config())
+    endless = main("tune", "bounds", "--config", search_config())
     assert endless.stdout.splitlines()[3].split()[2:] == ["69", "299", "459"]
 
 
 @pytest.mark.parametrize("kernel", ["matern_3_2", "squared_exponential"])
-def test_kernel_and_marginalisation_are_keys(config, kernel):
+def test_kernel_and_marginalisation_are_keys(search_config, kernel):
     """What the thesis compares must be reachable from a config."""
     from app.config import load_config
     from app.tasks.tune import make_oracle
     from app.tuning.config import TuneConfig
 
-    search = load_config(TuneConfig, config(method="bayesian", kernel=kernel, marginalise=3))
+    search = load_config(TuneConfig, search_config(method="bayesian", kernel=kernel, marginalise=3))
     surrogate = make_oracle(search, search.base()).surrogate
     assert (surrogate.kernel.shape, surrogate.marginalise) == (kernel, 3)
 
 
-def test_an_unknown_kernel_is_refused(config, main):
+def test_an_unknown_kernel_is_refused(search_config, main):
     """A typo must not become the default."""
-    done = main("tune", "--config", config(kernel="materm"))
+    done = main("tune", "--config", search_config(kernel="materm"))
     assert done.returncode == 2
     assert "search.kernel" in done.stderr
 
 
-def test_a_search_whose_trials_all_fail_is_no_success(config, tmp_path, main):
+def test_a_search_whose_trials_all_fail_is_no_success(search_config, tmp_path, main):
     """Exit code 0, tracebacks and no best config: a script would have gone on with nothing."""
     space = {"training.learning_rate": {"choices": [1e30, 1e35]}}
-    done = main("tune", "--config", config(objective="loss", direction="min", trials=2, space=space))
+    done = main("tune", "--config", search_config(objective="loss", direction="min", trials=2, space=space))
     assert done.returncode == 2, done.stdout
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     assert "all trials failed, 2 of them with:" in line
