@@ -183,7 +183,7 @@ def test_every_config_that_reads_images_can_say_so(tmp_path):
     path = put(tmp_path, "a.nii", nifti(with_nan()))
     assert check_image(path, 3)[1]
     assert not check_image(path, 3, "zero")[1]
-    (scan,), _ = find_volumes([path])
+    (scan,), _ = find_volumes([path], "zero")
     assert np.isfinite(scan.volume().array).all()
     (tmp_path / "c.csv").write_text("subject,image,mask\na,a.nii,a.nii\n")
     (tmp_path / "r.csv").write_text("subject,image,regions\na,a.nii,chest\n")
