@@ -31,7 +31,7 @@ class UserError(Exception):
         self.problems = [printable(problem) for problem in ([problems] if isinstance(problems, str) else problems)]
         super().__init__("\n".join(self.problems))
 
-    def told_of(self, *paths):
+    def lines_naming(self, *paths):
         """Problems that each name a file.
 
         Args:
@@ -86,7 +86,7 @@ def naming(*paths):
     """Within this context problems name a file.
 
     Args:
-        *paths: As for `UserError.told_of`.
+        *paths: As for `UserError.lines_naming`.
 
     Raises:
         UserError: What was raised within, each line with its file.
@@ -94,7 +94,7 @@ def naming(*paths):
     try:
         yield
     except UserError as error:
-        raise UserError(error.told_of(*paths)) from None
+        raise UserError(error.lines_naming(*paths)) from None
 
 
 def list_problems(problems):

@@ -7,7 +7,7 @@ def progress(items, what, total=None):
     Args:
         items: Iterable.
         what: What is being done, shown before the bar.
-        total: How many items, where `len` does not tell.
+        total: How many items, where there is no `len`.
 
     Returns:
         Iterator over the items.

@@ -12,7 +12,7 @@ FILTERS = (53, 106, 212, 424)
 class PartlyFrozen(keras.Model):
     """A model that keeps in its config which of its layers are frozen.
 
-    Keras forgets it: a training that is taken up again would go on with other weights than it began with. What
+    Keras forgets it: a resumed training would continue with other weights than it began with. What
     else the constructor needs is in `_config`.
     """
 
@@ -42,7 +42,7 @@ class SegmentationUNet(PartlyFrozen):
         filters: Of each level, the lowest last.
         dropout: Share of the feature maps that are dropped after each level (spatial dropout).
         batch_normalisation: Whether every convolution is followed by it.
-        structures: How many are told apart.
+        structures: How many are segmented.
 
     Input shape:
         Dict of `image`: `(batch, i, j[, k], 1)`, sizes divisible by `2 ** (levels - 1)`, in [0, 1].
@@ -98,7 +98,7 @@ def segmentation_logits(image, filters, batch_normalisation=False, between=None,
         filters: Of each level.
         batch_normalisation: Whether every convolution is followed by it.
         between: As in `nets.unet.unet`.
-        structures: How many are told apart.
+        structures: How many are segmented.
         start: Initializer of the last convolution.
 
     Returns:

@@ -251,7 +251,7 @@ def _next(distances):
 
 
 def _near_surface(shapes):
-    """Shapes as rows that can be compared: distances, cut where they only tell how far the surface is."""
+    """Shapes as rows that can be compared: distances, cut where they only say how far the surface is."""
     return np.stack([np.clip(shape, -5, 5).ravel() for shape in shapes])
 
 

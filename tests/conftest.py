@@ -22,7 +22,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Files that take minutes: two processes are done sooner if these are not the last.
 LONG = [
-    "test_commands.py", "test_commands_of_masks.py", "test_tune_task.py", "test_convert.py", "test_variants.py",
+    "test_commands.py", "test_commands_of_masks.py", "test_seventh.py", "test_systems.py",
+    "test_tune_task.py", "test_convert.py", "test_variants.py",
     "test_template.py", "test_kidney.py", "test_replay.py", "test_tasks.py", "test_tuner.py",
 ]  # fmt: skip
 

@@ -20,7 +20,7 @@ class GeometricTransform(keras.layers.Layer):
     Three convolutions; where each of their maps lies, how far it spreads and how it slants (standardised, see
     `standardise`); a dense layer that begins at zero, so that an untrained layer returns its input, bit for bit.
     In these terms a pose is nearly linear: a hidden layer learned known poses half as well. The thesis' predictor
-    ends in a convolution, which cannot tell its nine parameters apart.
+    ends in a convolution, which cannot separate its nine parameters.
 
     Args:
         filters: Of the three convolutions.

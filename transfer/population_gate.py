@@ -1,4 +1,4 @@
-"""Which population a volume is from, told by a frozen network's features; the source's data are not needed."""
+"""Which population a volume is from, decided by a frozen network's features; the source's data are not needed."""
 
 import keras
 import numpy as np

@@ -180,7 +180,7 @@ def _once(frames, flags):
 def _chosen_part(frames, flags, part):
     """Of several acquisitions of the same places, that which is asked for.
 
-    What tells them apart is what differs between frames of one place: echo, component, time, acquisition.
+    They are distinguished by what differs between frames of one place: echo, component, time, acquisition.
     """
     places = defaultdict(list)
     for frame in frames:

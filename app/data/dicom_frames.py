@@ -35,7 +35,7 @@ class Frame:
         axes: `(6,)`, direction along a row and along a column, LPS; None likewise.
         spacing: mm between rows, and between columns; None likewise.
         size: Columns and rows.
-        kind: Dict from what may tell acquisitions of one place apart to its value, in order of importance.
+        kind: Dict from what may distinguish acquisitions of the same place to its value, in order of importance.
         instance: Number for order's sake.
         scaling: Slope and intercept.
         image: SOP instance, of which there should be one file.
@@ -128,7 +128,7 @@ def _frames(path, header, count, size):
     groups = header.get("PerFrameFunctionalGroupsSequence") or []
     shared = (header.get("SharedFunctionalGroupsSequence") or [None])[0]
     if groups and len(groups) != count:
-        raise UserError(f"{path}: {count} frames, but positions for {len(groups)}; left out, export it anew")
+        raise UserError(f"{path}: {count} frames, but positions for {len(groups)}; left out, export it again")
     common = {"path": path, "size": size, "image": str(header.get("SOPInstanceUID") or path)}
     if not groups and shared is None:
         return _plain(header, count, common)

@@ -68,7 +68,7 @@ def read_finite(dataset, name):
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(f"{name}: {dataset.name}: cannot be read ({' '.join(str(error).split())[:100]})") from None
     if not np.all(np.isfinite(array)):
-        raise UserError(f"{name}: {dataset.name}: weights that are not finite; train anew, or restore the file")
+        raise UserError(f"{name}: {dataset.name}: weights that are not finite; train again, or restore the file")
     return array
 
 

@@ -30,5 +30,5 @@ def read_all(items, read, paths):
     with ThreadPoolExecutor(2) as pool:
         results = list(progress(pool.map(attempt, items), "reading volumes", total=len(items)))
     failed = [(item, result) for item, result in zip(items, results, strict=True) if isinstance(result, UserError)]
-    list_problems([line for item, error in failed for line in error.told_of(*paths(item))])
+    list_problems([line for item, error in failed for line in error.lines_naming(*paths(item))])
     return results

@@ -1,6 +1,5 @@
 """Which subjects train, validate and test."""
 
-import numpy as np
 import pydantic
 
 from app.config import Config
@@ -63,6 +62,8 @@ def split_cohort(subjects, split, seed, least=0):
     Raises:
         UserError: If the cohort is too small for the split.
     """
+    import numpy as np  # as in `app.data.intensity`
+
     counts = split.counts(len(subjects), least)
     order = np.random.default_rng(seed).permutation(len(subjects))
     parts, start = {}, 0

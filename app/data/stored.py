@@ -134,7 +134,7 @@ def read_voxels(stored):
     if stored.after is not None:
         stored.after(rest)
     elif rest:
-        note(f"{stored.name}: goes on behind the last voxel that its header tells of; the rest is left out")
+        note(f"{stored.name}: goes on behind the last voxel that its header names; the rest is left out")
     if stored.scaling is None:
         return array
     from nibabel.volumeutils import apply_read_scaling

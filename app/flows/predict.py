@@ -38,7 +38,7 @@ def predict(run, config, inputs, to, dry_run=False, **options):
             rows += save(volume)
             count += 1
         except UserError as error:
-            problems += error.told_of(volume.path)
+            problems += error.lines_naming(volume.path)
     if rows:
         write_csv(to / run.system.predictions, rows)
     print(f"{count} volumes {run.system.done}: {to}")

@@ -22,7 +22,7 @@ SEARCH_LOCK = "search.lock"
 
 
 def run(config, dry_run=False, action="run", workers=1, address=None, name=None):
-    """Search, or tell how a search stands.
+    """Search, or show the status of a search.
 
     Args:
         config: `TuneConfig`.
@@ -148,7 +148,7 @@ def _conclude(config, base, folder, oracle):
 
 
 def _why_all_failed(folder):
-    """The commonest last line of the trials' errors."""
+    """The most frequent last line of the trials' errors."""
     files = (folder.path / "trials").glob("trial_*/error.txt")
     reasons = Counter((file.read_text(encoding="utf-8").strip().splitlines() or ["no message"])[-1] for file in files)
     reason, count = reasons.most_common(1)[0] if reasons else ("no message", 0)

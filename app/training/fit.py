@@ -66,7 +66,7 @@ def _fit(steps, config, folder):
         progress.on_train_end()  # Keras does not call it after an error, and the terminal's cursor is hidden
     if len(checkpoint.history) < training.epochs:
         raise UserError(
-            f"{folder.path}: the loss became NaN in epoch {len(checkpoint.history) + 1}; start anew in another "
+            f"{folder.path}: the loss became NaN in epoch {len(checkpoint.history) + 1}; train in another "
             "folder with a lower training.learning_rate"
         )
     return model, checkpoint.history

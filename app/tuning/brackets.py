@@ -109,7 +109,7 @@ class Brackets:
             self._promote(bracket, 0)
 
     def may_promote(self, name):
-        """Whether a trial that has ended may still be gone on with.
+        """Whether a trial that has ended may still be continued.
 
         Args:
             name: Trial.

@@ -194,7 +194,7 @@ class BudgetedTuner(kt.Tuner):
         if has_weights(folder):
             progress = read_progress(folder)
             load_trial(model, folder, progress)
-            # The process may have died before the oracle was told.
+            # The process may have died before the oracle heard of it.
             self._report(folder.name.removeprefix("trial_"), progress["curve"][-1])
             return progress
         if not before:

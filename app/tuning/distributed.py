@@ -67,7 +67,7 @@ class PatientOracle(OracleClient):
 
     @contextlib.contextmanager
     def heartbeat(self, trial_id):
-        """Tell the chief now and then that this worker is alive.
+        """Report to the chief at intervals that this worker is alive.
 
         Args:
             trial_id: The trial at work.
@@ -207,7 +207,7 @@ class _Servicer(OracleServicer):
 
 
 def serve(oracle, patience_seconds=3600.0):
-    """Be the chief until the search is over and its workers have been told.
+    """Be the chief until the search is over and its workers know it.
 
     Args:
         oracle: `SearchOracle`.

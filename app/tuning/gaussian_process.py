@@ -221,7 +221,7 @@ class GaussianProcess:
 
 
 class Watched:
-    """Predictions at fixed points that follow what a process is told.
+    """Predictions at fixed points that follow what is added to a process.
 
     An appended point costs one row, `n m`, instead of a new solve, `n^2 m`.
 
@@ -249,7 +249,7 @@ class Watched:
         return np.sqrt(np.maximum(self._variance, 1e-12))
 
     def append(self, point, value):
-        """Tell the process of one more point, and follow.
+        """Add one more point to the process, and follow.
 
         Args:
             point: Array `(columns,)`.
@@ -260,7 +260,7 @@ class Watched:
         """
         rows = self._rows
         if self.process.factor.size != rows:
-            raise RuntimeError("the process was changed behind these predictions; make them anew")
+            raise RuntimeError("the process was changed behind these predictions; make new ones")
         self.process.append(point[None], np.array([value]))
         last = self.process.factor.factor[-1]
         cross = self.process.kernel(point[None], self.points, self.process.theta[:-1])[0]

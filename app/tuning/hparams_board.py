@@ -54,7 +54,7 @@ class HParamsBoard:
         writer.close()
 
     def fail(self, name, values, reason, curve):
-        """Note that a configuration failed, and why: its entry is written anew, since TensorBoard reads values once.
+        """Note that a configuration failed, and why: its entry is rewritten, since TensorBoard reads values once.
 
         Args:
             name: First trial of the configuration.

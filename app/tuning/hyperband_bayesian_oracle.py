@@ -8,10 +8,10 @@ from app.tuning.surrogate import Observation
 class HyperbandBayesianOracle(BayesianOracle):
     """Hyperband's brackets, full trainings soon; new configurations by the acquisition at full budget.
 
-    What a short training tells of the end is left to a kernel over time (see `Kernel`), so that
+    What a short training says about the end is left to a kernel over time (see `Kernel`), so that
     networks which are fast and then overfit are not preferred. A promoted trial is a new trial with
     `tuner/trial_id` of the one it goes on with, as in `keras_tuner.oracles.HyperbandOracle`:
-    `tuner/epochs`, `tuner/initial_epoch`, `tuner/bracket` and `tuner/round` tell the tuner what to
+    `tuner/epochs`, `tuner/initial_epoch`, `tuner/bracket` and `tuner/round` say what the tuner is to
     do. Use it with `BudgetedTuner` or `keras_tuner.Hyperband`'s conventions.
 
     Args:
@@ -78,7 +78,7 @@ class HyperbandBayesianOracle(BayesianOracle):
         self.save()
 
     def reload(self):
-        """See `SearchOracle.reload`; a trial may have ended just before its rung was told."""
+        """See `SearchOracle.reload`; a trial may have ended just before its rung heard of it."""
         super().reload()
         for name in self.end_order:
             self.brackets.ends(name, self.last_value(self.trials[name]))

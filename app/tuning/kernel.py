@@ -19,7 +19,7 @@ class Kernel:
     `k((x, t), (x', t')) = amplitude^2 f(r) + particular^2 [x = x'] + own^2 f(s) d + common^2 d`,
     `d = (decay / (t + t' + decay))^power`:
 
-    a configuration's value at the end of training, what no neighbour tells of it, a decaying departure
+    a configuration's value at the end of training, what no neighbour says about it, a decaying departure
     of its own (`s` is the distance by lengths of its own: what makes a network fast is not what makes
     it good), and one that all share. What an early observation says of the end does not fall back to the prior,
     because the first part does not know of time.

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def run_local(config_file, folder, workers):
     """Search with a chief and workers in processes of their own, until the chief says it is over.
 
-    A process that dies is replaced; what it was doing is gone on with. On a machine with several
+    A process that dies is replaced, and its work is resumed. On a machine with several
     GPUs each worker gets one in turn.
 
     Args:
@@ -100,7 +100,7 @@ def watch_parent():
 
 
 def _relay(lines, path):
-    """The chief tells how the search goes: to the terminal, and into its file."""
+    """The chief reports the progress of the search: to the terminal, and into its file."""
     with open(path, "a", buffering=1) as file:
         for line in lines:
             file.write(line)

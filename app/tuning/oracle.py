@@ -182,7 +182,7 @@ class SearchOracle(kt.Oracle):
                 (folder / BEST).unlink(missing_ok=True)
 
     def needs(self, trial_id):
-        """Whether an ended trial may be gone on with.
+        """Whether an ended trial may be continued.
 
         Args:
             trial_id: Its name.
@@ -227,7 +227,7 @@ class SearchOracle(kt.Oracle):
     def reload(self):
         """Read the search back; its workers keep their trials, and a while to report."""
         super().reload()
-        # A trial of which only its own file tells was not yet begun when the process was killed.
+        # A trial that only its own file names was not yet begun when the process was killed.
         self.trials = {name: self.trials[name] for name in self.start_order}
         # Keras Tuner saves an end before it takes the trial off this list.
         ongoing = {tuner: name for tuner, name in self._were_ongoing.items() if name not in self.end_order}

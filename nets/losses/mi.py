@@ -18,7 +18,7 @@ def mi_loss(fixed, moved, bins=16, epsilon=1e-7):
         epsilon: Floor of probabilities within logarithms.
 
     Returns:
-        Tensor `(batch,)`; 0 where the images are independent, smaller the more they tell
+        Tensor `(batch,)`; 0 where the images are independent, smaller the more they say
         of each other.
 
     Reference:

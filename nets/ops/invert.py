@@ -18,7 +18,7 @@ def invert_displacement(displacement, iterations=20):
     Returns:
         Float32 tensors: the inverse, of the same shape, and the residual
         `(batch, i, j[, k])`, `|w(p) + u(p + w(p))|` in voxels. It stays large where the
-        displacement folds; where the inverse leads out of the image it tells nothing, since
+        displacement folds; where the inverse leads out of the image it says nothing, since
         the displacement is clamped at the edge there.
 
     Raises:

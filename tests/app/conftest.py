@@ -9,3 +9,15 @@ from app.notes import forget
 def _new_command():
     """What an earlier test made a command say is said again."""
     forget()
+
+
+@pytest.fixture
+def array(rng):
+    return rng.integers(0, 900, (6, 10, 12)).astype("uint16")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "images"
+    path.mkdir()
+    return path

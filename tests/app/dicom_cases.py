@@ -1,17 +1,11 @@
 """A series and what it must be read as."""
 
 import numpy as np
-import pytest
 
 from app.data.dicom import read_dicom_folder
 from tests.app.dicom_files import (
     AFFINE,
 )
-
-
-@pytest.fixture
-def array(rng):
-    return rng.integers(0, 900, (6, 10, 12)).astype("uint16")
 
 
 def check(folder, array, affine=AFFINE, flags=(), part=None):

@@ -16,13 +16,6 @@ SIZE = ARRAY.size * ARRAY.itemsize
 TINY = bytes(SIZE)
 
 
-@pytest.fixture
-def folder(tmp_path):
-    path = tmp_path / "images"
-    path.mkdir()
-    return path
-
-
 def refused(path, *words):
     with pytest.raises(UserError) as error:
         read_volume(path)

@@ -9,7 +9,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from app.data.split import SplitConfig
-from tests.commands import SMALL_REGISTRATION
+from tests.shorter import SMALL_REGISTRATION
 from tests.conftest import ROOT
 
 OWN = ROOT / "configs" / "hypermorph" / "own.yaml"

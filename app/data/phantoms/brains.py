@@ -30,7 +30,7 @@ def write_brains(folder, config):
 
     Args:
         folder: Where to. Files of the same config are left as they are, those of another
-            are made anew.
+            are replaced.
         config: `BrainsConfig`.
 
     Returns:

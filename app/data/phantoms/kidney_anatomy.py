@@ -71,7 +71,7 @@ def draw_shape(rng, half_length):
     Returns:
         `KidneyShape`.
     """
-    # Four kidneys tell little of the tails: none are drawn.
+    # Four kidneys say little about the tails: none are drawn.
     drawn = {name: mean + spread * float(np.clip(rng.normal(), -1.3, 1.3)) for name, (mean, spread) in FITTED.items()}
     return KidneyShape(half_length, **drawn)
 

@@ -20,7 +20,7 @@ def write_kidneys(folder, config):
     """Simulate a cohort and write it as a user's cohort would be: NIfTI files and a CSV.
 
     Args:
-        folder: Where to. Files of the same config are left as they are, those of another are made anew.
+        folder: Where to. Files of the same config are left as they are, those of another are replaced.
         config: `KidneysConfig`.
 
     Returns:

@@ -51,8 +51,8 @@ def write_template(path, template):
     affine = template_affine(size, template.spacing_mm)
     image = nibabel.Nifti1Image(content.astype("float32"), affine)
     image.header.set_xyzt_units("mm")
-    told = {"kerasmorph": "template", "members": members, "labels": list(map(int, template.labels))}
-    image.header.extensions.append(nibabel.nifti1.Nifti1Extension(COMMENT, json.dumps(told).encode()))
+    extension = {"kerasmorph": "template", "members": members, "labels": list(map(int, template.labels))}
+    image.header.extensions.append(nibabel.nifti1.Nifti1Extension(COMMENT, json.dumps(extension).encode()))
     with whole_file(path) as temporary:
         nibabel.save(image, temporary)
     name = path.name.removesuffix(".nii.gz")
@@ -76,14 +76,14 @@ def read_template(path, size, spacing_mm):
     path = Path(path)
     try:
         image = read_volume(path)
-        told = [
+        extension = [
             json.loads(extension.get_content())
             for extension in image.header.extensions
             if extension.get_code() == COMMENT
         ]
-        told = next(value for value in told if value.get("kerasmorph") == "template")
+        extension = next(value for value in extension if value.get("kerasmorph") == "template")
         content = np.asarray(image.array, "float32")
-        members, labels = int(told["members"]), tuple(told["labels"])
+        members, labels = int(extension["members"]), tuple(extension["labels"])
         if (
             members < 1
             or len(set(labels)) < len(labels)
@@ -102,6 +102,6 @@ def read_template(path, size, spacing_mm):
     if content.shape[:3] != (size,) * 3 or not np.isclose(spacing, spacing_mm, rtol=1e-4):
         raise UserError(
             f"{path}: on a grid of {actual} voxels of {spacing:g} mm, the config has {size} of {spacing_mm:g} mm; "
-            "build it anew, or set data.size and data.spacing_mm to the template's"
+            "build it again, or set data.size and data.spacing_mm to the template's"
         )
     return Template(np.moveaxis(distances, -2, 0).copy(), float(spacing_mm), labels)

@@ -86,7 +86,7 @@ def check_points(points, volume, near_mm):
     Args:
         points: `Points`.
         volume: `Volume`.
-        near_mm: Within this distance two points cannot be told apart.
+        near_mm: Within this distance two points cannot be distinguished.
 
     Raises:
         UserError: Listing every point that is wrong; if the volume is not 3D.
@@ -104,7 +104,7 @@ def check_points(points, volume, near_mm):
             if distance < near_mm and _contradict(points, index, other):
                 problems.append(
                     f"{points.names[index]}: contradicts {points.names[other]}, {distance:.1f} mm apart, and what "
-                    f"is nearer than {near_mm:g} mm cannot be told apart; remove one"
+                    f"is nearer than {near_mm:g} mm cannot be distinguished; remove one of them"
                 )
     list_problems(problems)
 

@@ -34,7 +34,7 @@ def find_template(config, train):
         if template.labels != labels:
             raise UserError(
                 f"{shape.file}: has the labels {', '.join(map(str, template.labels))}, the config has "
-                f"{', '.join(map(str, labels))}; set data.labels to the template's, or build it anew"
+                f"{', '.join(map(str, labels))}; set data.labels to the template's, or build it again"
             )
         named = str(shape.file)
     elif shape.kind == "mask":

@@ -46,7 +46,7 @@ def markups_rows(path):
                 raise UserError(f"{path}: coordinates in {str(row['coordinateUnits'])[:20]}; save them in mm")
             rows.append((name, _row(name, point["position"], row.get("coordinateSystem", "LPS"), point)))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise UserError(f"{path}: no Markups file of 3D Slicer, or damaged; save the points anew") from None
+        raise UserError(f"{path}: no Markups file of 3D Slicer, or damaged; save the points again") from None
     return rows
 
 
