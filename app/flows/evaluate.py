@@ -1,6 +1,7 @@
 """Measure a trained network on test subjects."""
 
 from app.config import config_text
+from app.errors import UserError
 from app.flows.results import write_results
 from app.quiet import import_keras
 from app.training.run_folder import RunFolder, log
@@ -18,14 +19,18 @@ def evaluate(run, config, to, dry_run=False, precision=None, kept=None):
         kept: Config that is kept with the results; `config` by default.
 
     Raises:
-        UserError: If anything about config, cohort or model is wrong, or a guarantee is broken.
+        UserError: If anything about config, cohort or model is wrong, the folder is a training's, or a guarantee is
+            broken.
     """
+    folder = RunFolder(to)
+    if folder.model.is_file():
+        raise UserError(f"{to}: holds a trained model, whose figures would be overwritten; name another folder")
     question = run.system.question(run, config)
     if dry_run:
         print(config_text(kept or config))
         return print(f"{question.line}\nwould be measured into {to}\ndry run: nothing was written")
-    folder = RunFolder(to)
+    import_keras()
+    predictor = run.predictor(config, precision)  # before anything is written: a file may be damaged
     folder.open(kept or config)
     log(question.line)
-    import_keras()
-    write_results(kept or config, folder, run.predictor(config, precision).evaluate(question))
+    write_results(kept or config, folder, predictor.evaluate(question))

@@ -37,12 +37,13 @@ def run(config, dry_run=False):
         print(config_text(config))
         print(f"model: {trained.model_file}, {dict(zip(contract.hyper, hyper, strict=True))}")
         return print(f"grid: {fixed.array.shape}, spacing {_mm(fixed.spacing_mm)} mm\ndry run: nothing was written")
-    folder.open(config)
     import_keras()
 
     from app.systems.registration.write import save_registration
 
-    save_registration(trained.predictor(config, config.precision), volumes, hyper, config, folder)
+    registrar = trained.predictor(config, config.precision)
+    folder.open(config)
+    save_registration(registrar, volumes, hyper, config, folder)
 
 
 def _note_differences(contract, fixed):

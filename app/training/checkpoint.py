@@ -7,10 +7,10 @@ import keras
 
 from app.errors import UserError
 from app.files import whole_file
+from app.notes import note
 from app.processor import slow_precision
 from app.strangers import parse_json
 from app.training.archive import EPOCH, check_archive
-from app.training.run_folder import log
 
 
 def save_model(model, path, epoch=None):
@@ -67,7 +67,7 @@ def load_checkpoint(path, precision=None):
 
     check_archive(path)
     if line := slow_precision(precision):
-        log(line)
+        note(line)
     try:
         return in_precision(keras.models.load_model(path), precision)
     except Exception as error:  # zip, h5py, json and Keras raise their own kinds

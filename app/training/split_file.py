@@ -6,18 +6,6 @@ from app.errors import UserError
 SPLIT = "split.csv"
 
 
-def subject_rows(parts):
-    """Who was dealt where.
-
-    Args:
-        parts: Dict from split to a list of `Subject`.
-
-    Returns:
-        List of dicts of strings, for `check_split`.
-    """
-    return [{"part": part, "subject": subject.name} for part in parts for subject in parts[part]]
-
-
 def read_split(folder):
     """Who was dealt where when a run's model was trained.
 

@@ -9,8 +9,8 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from app.data.split import SplitConfig
-from tests.shorter import SMALL_REGISTRATION
 from tests.conftest import ROOT
+from tests.shorter import SMALL_REGISTRATION
 
 OWN = ROOT / "configs" / "hypermorph" / "own.yaml"
 WORDS = [word for key in SMALL_REGISTRATION for word in ("--set", key)]

@@ -156,6 +156,8 @@ def _refuses(examined, main, command, run, tmp_path):
     assert done.returncode == 2
     assert "training.epoch:" in done.stderr
     assert "epochs" in done.stderr, "the nearest key is not named"
+    done = main("evaluate", "--set", f"model={run}", "--set", f"output={run}")
+    assert done.returncode == 2, "the training's own figures would be overwritten"
     broken = run / "model.keras"
     kept = broken.read_bytes()
     broken.write_bytes(kept[: len(kept) // 2])
@@ -163,4 +165,5 @@ def _refuses(examined, main, command, run, tmp_path):
     broken.write_bytes(kept)
     assert done.returncode == 2
     assert "model.keras: no model, or damaged" in done.stderr
+    assert not (tmp_path / "new").exists()
     assert "Traceback" not in done.stderr
