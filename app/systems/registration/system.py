@@ -16,6 +16,9 @@ from nets.registration.hyper_parameter import HyperParameter, check_names
 
 SIMULATED_BYTES = 64  # per voxel while a brain is simulated
 FEW = 2  # simulated brains with which a dry run measures
+SIMULATED = (
+    "Simulated data: the model's images come from a random generator. Nothing here is evidence of accuracy on patients."
+)
 SIMILARITY_OF = {"ncc_window": "ncc", "nmi_bins": "nmi"}  # what a hyper-parameter acts on
 
 
@@ -55,7 +58,7 @@ class Measurement:
     note: str | None = None
 
 
-class Registration(System):
+class RegistrationSystem(System):
     """The system of the task `hypermorph`; the `facts` of its cohorts are `Images`."""
 
     free_keys = ("output", "evaluation", "data.cache_gib", "data.nan")
@@ -158,11 +161,6 @@ class Registration(System):
         )  # fmt: skip
         line = f"{len(subjects)} subjects, {len(pairs)} pairs, {len(values)} hyper-parameter values"
         return Question("\n".join(filter(None, (line, trained_on))), pairs, measurement)
-
-
-SIMULATED = (
-    "Simulated data: the model's images come from a random generator. Nothing here is evidence of accuracy on patients."
-)
 
 
 def hyper_parameters(config):
