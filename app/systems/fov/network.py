@@ -77,7 +77,7 @@ class FovSteps(Steps):
             decision=VolumeDecision(CLASSES, **self.config.decision.model_dump()).fit(volumes),
             simulated=data.phantom is not None,
             intensity=data.intensity_rule,
-            orientation="RAS",  # of every stack: rows to the right, columns to the front, upwards
+            orientation="PLS",  # of every stack: rows to the back, columns to the left, slices upwards
             trained_on=tuple(dict.fromkeys(case.subject for case in self.cohort.parts["train"])),
         )
 
