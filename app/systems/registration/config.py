@@ -109,7 +109,7 @@ class ObjectiveConfig(Config):
 class HyperConfig(Config):
     """One learned hyper-parameter: see `nets.registration.hyper_parameter.HyperParameter`."""
 
-    name: str = pydantic.Field("lambda", max_length=100)
+    name: str = pydantic.Field("lambda", max_length=100, pattern="^[a-z_]+$")
     """Which hyper-parameter is learned over a range: lambda, gamma, ncc_window, nmi_bins, or a term of
     objective.terms, whose weight it is."""
     low: float = pydantic.Field(0.0, ge=0, le=1024)
