@@ -80,7 +80,7 @@ def main(arguments=None):
         Exit code: 0 done, 2 something in the user's input, 1 an internal error.
     """
     words = sys.argv[1:] if arguments is None else arguments
-    asked = next((word for word in words if word in TASKS), None)
+    asked = next((word for word in words if word in TASKS), "")
     parser = build_parser(asked)
     options = parser.parse_args(words)
     task, only_prints = find_task(options.task), options.task == "doctor" or options.keys

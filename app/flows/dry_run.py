@@ -28,7 +28,10 @@ def describe(system, config):
     """
     with tempfile.TemporaryDirectory() as scratch:
         if getattr(config.data, "phantom", None) is None:
-            cohort = system.read(config, system.deal(config, None))
+            parts = system.deal(config, None)
+            system.check_parts(config, parts)
+            system.check_parts_memory(config, parts)
+            cohort = system.read(config, parts)
         else:
             cohort = system.stand_in(config, Path(scratch))
         system.check_memory(config, cohort)

@@ -23,8 +23,13 @@ def evaluate(run, config, to, dry_run=False, precision=None, kept=None):
             broken.
     """
     folder = RunFolder(to)
-    if folder.model.is_file():
-        raise UserError(f"{to}: holds a trained model, whose figures would be overwritten; name another folder")
+    if folder.model.is_file() or folder.checkpoint.is_file():
+        raise UserError(f"{to}: holds a training, whose files would be overwritten; name another folder")
+    folder.check(kept or config, ("output", "data.cache_gib", *run.system.free_keys))
+    if dry_run and getattr(config.data, "phantom", None) is not None:  # whose images would be simulated again
+        print(config_text(kept or config))
+        print(f"the test subjects of {run.folder.path} would be measured into {to}")
+        return print("dry run: nothing was written")
     question = run.system.question(run, config)
     if dry_run:
         print(config_text(kept or config))

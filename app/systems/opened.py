@@ -91,7 +91,7 @@ def open_run(path, system=None):
         train = f"run 'python main.py {system.name} --config FILE' first" if system else "give the folder of a run"
         raise UserError(f"{model}: no trained model; {train}, or correct the path")
     contract = model.with_suffix(".json")
-    name = _system_name(contract)
+    name = _system_name(contract, system.name if system else OLDEST)
     if name not in SYSTEMS:
         raise UserError(f"{contract}: system: '{str(name)[:40]}' is unknown; known are {', '.join(SYSTEMS)}")
     if system is not None and name != system.name:
@@ -100,12 +100,13 @@ def open_run(path, system=None):
     return OpenRun(system, RunFolder(model.parent), model, system.part("contract").read(contract))
 
 
-def _system_name(contract):
-    """The contract's own word, else the task of the config beside it."""
+def _system_name(contract, otherwise):
+    """The contract's own word, else the task of the config beside it, else what is expected."""
     name = read_values(contract).get("system")
     config = contract.with_name("config.yaml")
     if name is None and config.is_file():
         values = read_yaml(user_text(config, LARGEST, "restore it"), config)
         name = values.get("task") if isinstance(values, dict) else None
         name = name if name in SYSTEMS else None  # a converted model's
-    return OLDEST if name is None else json.dumps(name).strip('"')
+        otherwise = name or OLDEST
+    return otherwise if name is None else json.dumps(name).strip('"')

@@ -1,8 +1,8 @@
 """What a system is to the flows in `app.flows`: the steps in which it differs from the others.
 
 A system has three parts. `System` knows its config and its files and never imports Keras, so that all that is wrong
-with them is said at once. `Steps` builds and trains its network, `Predictor` applies a trained one: see
-`app.systems.steps`.
+with them is said at once (but for the source of a transfer, which is a network). `Steps` builds and trains its network,
+`Predictor` applies a trained one: see `app.systems.steps`.
 """
 
 import dataclasses
@@ -143,6 +143,20 @@ class System:
             {"part": part, "subject": case.subject, "image": case.image.name} for part in parts for case in parts[part]
         ]
 
+    def check_parts(self, config, parts):
+        """Refuse a deal that cannot be trained on; an evaluation does not ask.
+
+        Args:
+            config: Of the system.
+            parts: As `deal` returns them.
+
+        Raises:
+            UserError: If it cannot.
+        """
+
+    def check_parts_memory(self, config, parts):
+        """As `check_memory`, before images are read that are kept in memory; arguments as of `check_parts`."""
+
     def read(self, config, parts):
         """Read the cohort; all that is wrong with any file is listed.
 
@@ -183,7 +197,7 @@ class System:
         return [cohort.line]
 
     def measurable(self, config):
-        """Whether a dry run can measure a step of this training; arguments as of `cost`."""
+        """Whether a dry run can measure a step of this training."""
         return True
 
     def evaluation(self, run, config):
@@ -199,7 +213,8 @@ class System:
         Raises:
             UserError: If a key was given that has no meaning for this system.
         """
-        given = [key for key in ("data", "precision", "subjects", "hyper") if key in config.model_fields_set]
+        defaults = {key: type(config).model_fields[key].default for key in ("data", "precision", "subjects", "hyper")}
+        given = [key for key, default in defaults.items() if getattr(config, key) != default]
         if given:
             raise UserError(
                 f"{given[0]}: of registration; the test volumes of the run's own cohort are measured for the task "
@@ -227,7 +242,7 @@ class System:
 
         Args:
             volumes: List of `app.data.inputs.Input`.
-            **options: Those of `options` that were given.
+            **options: Those of `About.options` that were given.
 
         Raises:
             UserError: If they cannot.

@@ -1,7 +1,6 @@
 """The report of a conversion."""
 
 from app.config import config_text
-from app.processor import environment
 from app.reporting.html import Report
 from app.systems.registration import figures
 from app.systems.registration.measure import jacobian
@@ -35,6 +34,5 @@ def write_report(config, folder, measures, pair, outputs):
         report.text("Not compared with the original package: set verify: true to do so.")
     report.heading("Config")
     report.listing(config_text(config))
-    report.heading("Versions and machine")
-    report.listing("\n".join(f"{key}: {value}" for key, value in environment().items()))
+    report.machine()
     return report.write()

@@ -2,7 +2,6 @@
 
 from app.flows.evaluate import evaluate
 from app.systems.opened import open_run
-from app.training.run_folder import RunFolder
 
 
 def run(config, dry_run=False):
@@ -15,7 +14,6 @@ def run(config, dry_run=False):
     Raises:
         UserError: If anything about config, model, data or folder is wrong.
     """
-    RunFolder(config.output).check(config, ("output", "data.cache_gib"))
     trained = open_run(config.model)
     asked = trained.system.evaluation(trained, config)
     evaluate(trained, asked, config.output, dry_run, config.precision, config)

@@ -60,20 +60,22 @@ def run(config, dry_run=False, action="run", workers=1, address=None, name=None)
 
 def _smallest(config, base):
     """Bytes that the smallest network of a space takes to train, each key at the end where it takes least."""
+    needed = lambda smaller: config.system.cost(smaller).bytes(smaller.training.batch_size)  # noqa: E731
     for key, allowed in config.search.space.items():
         ends = []
         for value in allowed.extremes:
             with contextlib.suppress(UserError):  # right only together with another key's
                 ends.append(with_values(base, {key: value}))
-        base = min(ends, key=config.system.memory_needed, default=base)
-    return config.system.memory_needed(base)
+        base = min(ends, key=needed, default=base)
+    return needed(base)
 
 
 def _cohort(config, base, folder):
     """What the trials are trained and measured on."""
-    system = config.system
-    system.check(base)
-    return system.read(base, system.deal(base, folder.path / "phantoms"))
+    config.system.check(base)
+    parts = config.system.deal(base, folder.path / "phantoms")
+    config.system.check_parts(base, parts)
+    return config.system.read(base, parts)
 
 
 def _search(config, resolved, base, folder, action):
@@ -264,7 +266,7 @@ def _join(action, address, name, folder):
 
 
 def _tell(config, base, folder, action):
-    """What stands in the folder, without TensorFlow's help where possible."""
+    """What stands in the folder."""
     if not (folder.path / "trials" / "oracle.json").is_file():
         raise UserError(f"{folder.path}: no search in this folder; run 'python main.py tune --config FILE' first")
     import_keras()
@@ -287,10 +289,8 @@ def _describe(config, base, folder):
     import_keras()
     oracle = make_oracle(config, base)
     print(config_text(config), end="")
-    size = oracle.space.size
-    print(
-        f"space: {len(oracle.space.names)} hyper-parameters, {size if size < float('inf') else 'endlessly many'} points"
-    )
+    points = oracle.space.size if oracle.space.size < float("inf") else "endlessly many"
+    print(f"space: {len(oracle.space.names)} hyper-parameters, {points} points")
     if hasattr(oracle, "brackets"):
         brackets = oracle.brackets
         for bracket in range(brackets.largest, -1, -1):

@@ -48,8 +48,7 @@ class KidneySegmentation(MaskSystem):
             )
 
     def checked_parts(self, config, parts, path):
-        """See `MaskSystem.checked_parts`: those of the strategy's populations, and nobody is tested on whom the source
-        was trained."""
+        """See `MaskSystem.checked_parts`: those of the strategy's populations."""
         populations = self.populations(config)
         for name in ("train", "validate"):
             parts[name] = [case for case in parts[name] if case.population in populations]
@@ -61,8 +60,11 @@ class KidneySegmentation(MaskSystem):
                 f"training volume of {' and '.join(missing)} is there: add subjects with that population, or change "
                 "data.split"
             )
-        _check_apart(config, parts["test"])
         return super().checked_parts(config, parts, path)
+
+    def check_parts(self, config, parts):
+        """See `System.check_parts`: nobody is tested on whom the source was trained."""
+        _check_apart(config, parts["test"])
 
     def measurable(self, config):
         """See `System.measurable`: what an adapted network begins with is searched, which takes as long as epochs."""

@@ -75,13 +75,16 @@ class MaskSystem(System):
             raise UserError(f"{path}: no volume is left for the test; change data.split or add subjects")
         return parts
 
+    def check_parts_memory(self, config, parts):
+        """See `System.check_parts_memory`."""
+        self.check_memory(config, Cohort(parts, parts, ""))
+
     def rows(self, parts):
         """See `System.rows`."""
         return split_rows(parts)
 
     def read(self, config, parts):
         """See `System.read`: those of the test are read too, so that all that is wrong is said before a training."""
-        self.check_memory(config, Cohort(parts, parts, ""))
         everything = [case for part in parts.values() for case in part]
         cubes = {cube.case: cube for cube in load_cases(everything, config.data, config.structures)}
         loaded = {name: [cubes[case] for case in parts[name]] for name in ("train", "validate")}

@@ -75,7 +75,7 @@ class NetworkRegistrar(Predictor):
         outputs = self.model.predict_on_batch(x)
         seconds = time.perf_counter() - started
         arrays = {name: check_finite(np.asarray(value)[0], f"the network's {name}") for name, value in outputs.items()}
-        return Registration(arrays["displacement"], arrays["moved"], arrays["velocity"], seconds)
+        return Registration(arrays["displacement"], arrays["moved"], arrays.get("velocity"), seconds)
 
     def evaluate(self, question):
         """See `Predictor.evaluate`: at each of the question's values, the best on its own pairs stressed."""

@@ -10,6 +10,7 @@ from app.systems.template.report import evaluation_of
 from app.systems.template.segment import outputs_of
 from app.systems.template.system import TEMPLATE, kept_template
 from app.training.optimizer import adam
+from app.training.run_folder import RunFolder
 from nets.losses.dice import SegmentationLoss
 from nets.segmentation_unet import SegmentationUNet
 from segmentation.pose_loss import PoseLoss
@@ -28,6 +29,8 @@ class TemplateSteps(MaskSteps):
                 write_template(folder.path / TEMPLATE, self.template)
             # Read even if just written: a session that resumes the run has no other numbers.
             self.template = kept_template(folder, config)
+        elif self.template is None:  # a dry run in the folder of a training that has begun
+            self.template = kept_template(RunFolder(config.output), config)
 
     def build(self, config):
         """See `Steps.build`."""

@@ -133,7 +133,7 @@ def _means_of_structures(case, segmented, truth, image, contract):
 
 
 def summarise_template(rows):
-    """Means by population, as `kidney_metrics.summarise`, and shares of masks.
+    """Means by population, as `app.systems.masks.metrics.summarise`, and shares of masks.
 
     Args:
         rows: What `measure` returned.
