@@ -56,6 +56,25 @@ def compiled(function):
     return call
 
 
+def one_graph(function):
+    """Trace a function that calls several compiled kernels, which costs a tenth of calling them one by one.
+
+    Compiled as one kernel they would be fused, and each would compute all before it again for every neighbour.
+
+    Args:
+        function: Takes and returns tensors only.
+
+    Returns:
+        A function of the same signature, traced once per shape; `function` itself on the other backends.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return function
+
+    import tensorflow as tf
+
+    return tf.function(function, autograph=False)
+
+
 def compiled_components(function, count):
     """Compile a tensor function with several components a voxel, and stack them.
 

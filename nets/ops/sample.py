@@ -170,10 +170,19 @@ def _corner_rows(corner, steps):
 
 
 def _linear_forward(volume, displacement):
-    return _at_positions(volume, _positions(displacement))
+    return linear_at(volume, _positions(displacement))
 
 
-def _at_positions(volume, positions):
+def linear_at(volume, positions):
+    """Linear interpolation, to be compiled as part of a larger kernel; see `sample`.
+
+    Args:
+        volume: Tensor `(batch, i, j[, k], channels)`.
+        positions: List of tensors `(batch, ...)`, one per spatial axis, in voxels; clamped at the edge.
+
+    Returns:
+        Tensor `(batch, ..., channels)` of the volume's type.
+    """
     rows = _rows(volume)
     corner, steps, fractions = _cells(volume, positions)
     corners = {key: ops.cast(ops.take(rows, row, axis=0), "float32") for key, row in _corner_rows(corner, steps)}
@@ -274,5 +283,5 @@ _nearest = compiled(_nearest_forward)
 
 
 _sample_at = compiled(
-    lambda volume, points: _at_positions(volume, [points[..., axis] for axis in range(points.shape[-1])])
+    lambda volume, points: linear_at(volume, [points[..., axis] for axis in range(points.shape[-1])])
 )

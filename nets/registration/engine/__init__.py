@@ -1,0 +1,1 @@
+"""Registration of two images without a model: an optimisation per pair."""
