@@ -45,6 +45,7 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(RUN) -m benchmarks.demo
 	$(RUN) -m benchmarks.floor --peers
+	$(RUN) -m benchmarks.engine
 	$(RUN) -m benchmarks.ixi_3d
 	$(RUN) -m benchmarks.precision
 	$(RUN) -m benchmarks.hypermorph_against_voxelmorph

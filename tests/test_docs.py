@@ -16,6 +16,7 @@ def test_pages_have_tables_of_benchmarks():
     assert {benchmark for _, benchmark, _, _ in MARKED} == {
         "demo",
         "dicom_readers",
+        "engine",
         "field_of_view",
         "floor",
         "gaussian_process",

@@ -29,7 +29,7 @@ class Task:
 
 OTHERS = {
     "register": Task(
-        "register two image files with a trained model",
+        "register two image files, with a trained model or without",
         "app.tasks.register:run",
         "app.tasks.register_config:RegisterConfig",
     ),

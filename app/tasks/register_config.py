@@ -9,7 +9,7 @@ from app.config import NanRule, TaskConfig
 
 
 class RegisterConfig(TaskConfig):
-    """Config of the task: two images on one grid, a model, hyper-parameter values by name;
+    """Config of the task: two images, and a model with hyper-parameter values by name, or none;
     `precision` other than that of training, if one is wanted; `nan`: see `app.data.read.read_volume`."""
 
     output: Path = pydantic.Field(Path("runs/register"), validate_default=True)
@@ -19,9 +19,12 @@ class RegisterConfig(TaskConfig):
     moving: Path
     """Image that is warped."""
     fixed: Path
-    """Image that it is warped to; on the same grid."""
-    model: Path
-    """Run folder of a trained model, or its model.keras."""
+    """Image that it is warped to; with a model on the same grid."""
+    model: Path | None = None
+    """Run folder of a trained model, or its model.keras; without, the pair is registered by an optimisation of its
+    own."""
+    preset: Literal["fast", "default", "accurate"] | None = None
+    """How much work is done without a model; by default as much as "default" says."""
     hyper: dict[str, float] = {}
     """Values of the hyper-parameters by name; by default those that validation found best."""
     precision: Literal["float32", "bfloat16"] | None = None
@@ -33,3 +36,11 @@ class RegisterConfig(TaskConfig):
     nan: NanRule = "refuse"
     """What is done with voxels that are NaN, such as the border that resampling leaves: refused, or read as 0 and
     counted in a line."""
+
+    @pydantic.model_validator(mode="after")
+    def _of_one_kind(self):
+        if self.model is not None and self.preset is not None:
+            raise ValueError("preset: a model has none; leave out model or preset")
+        if self.model is None and (self.hyper or self.precision):
+            raise ValueError("hyper and precision belong to a model; name it, or leave them out")
+        return self

@@ -282,6 +282,4 @@ def _nearest_forward(volume, displacement):
 _nearest = compiled(_nearest_forward)
 
 
-_sample_at = compiled(
-    lambda volume, points: linear_at(volume, [points[..., axis] for axis in range(points.shape[-1])])
-)
+_sample_at = compiled(lambda volume, points: linear_at(volume, [points[..., axis] for axis in range(points.shape[-1])]))

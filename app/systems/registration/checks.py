@@ -83,7 +83,7 @@ def check_image(path, rank, nan="refuse"):
 
     Args:
         path: Image file.
-        rank: Number of axes it must have.
+        rank: Number of axes it must have; None for 2 or 3.
         nan: As for `read_volume`.
 
     Returns:
@@ -96,7 +96,9 @@ def check_image(path, rank, nan="refuse"):
         volume = read_volume(path, nan)
     except UserError as error:
         return None, error.problems
-    if volume.array.ndim != rank:
+    if rank is None and volume.array.ndim not in (2, 3):
+        return None, [f"{path}: an image of {volume.array.ndim} axes {volume.array.shape}; give 2D or 3D images"]
+    if rank is not None and volume.array.ndim != rank:
         return None, [
             f"{path}: a {volume.array.ndim}-dimensional image {volume.array.shape} where the network "
             f"needs {rank} dimensions; give {rank}D images, or use a network of that rank"

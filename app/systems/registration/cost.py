@@ -48,3 +48,15 @@ def register_bytes(shape):
         Bytes.
     """
     return 16 * FLOAT * math.prod(shape)
+
+
+def engine_bytes(shape):
+    """What a registration without a model takes: images, fields, forces and local statistics.
+
+    Args:
+        shape: Of the fixed image.
+
+    Returns:
+        Bytes.
+    """
+    return 40 * FLOAT * math.prod(shape)

@@ -109,6 +109,26 @@ def training_curves(history):
     return figure
 
 
+def similarity_curve(curve):
+    """Similarity over the iterations of each level.
+
+    Args:
+        curve: List of dicts of `level` (its factor), `iteration` and `similarity`.
+
+    Returns:
+        Matplotlib figure, one panel per level.
+    """
+    levels = list(dict.fromkeys(point["level"] for point in curve))
+    figure, axes = new_figure(3.0 * len(levels), 2.6, ncols=len(levels), squeeze=False)
+    for axis, level in zip(axes[0], levels, strict=True):
+        points = [(point["iteration"], point["similarity"]) for point in curve if point["level"] == level]
+        axis.plot(*zip(*points, strict=True), ".-", color=BLUE, markersize=4)
+        axis.set_title(f"level 1/{level}", fontsize=9)
+        axis.set_xlabel("iteration", fontsize=8)
+        axis.tick_params(labelsize=7)
+    return figure
+
+
 def registration_slices(moving, fixed, moved, displacement, determinant, spacing_mm):
     """Middle slices of one registration: moving, fixed, moved, difference, grid, Jacobian.
 

@@ -12,37 +12,39 @@ from app.files import write_json
 from app.finite import check_finite
 from app.reporting.html import Report
 from app.reporting.overlap import dice_per_label
-from app.systems.registration.figures import registration_slices
+from app.systems.registration.figures import registration_slices, similarity_curve
 from app.systems.registration.measure import jacobian, regularity, warp_labels
+from app.systems.registration.placed import displacement_in_moving, inside
 from app.training.run_folder import log
 from nets.losses import ncc_loss
 from nets.ops import sample
 
 
-def save_registration(registrar, volumes, hyper, config, folder):
+def save_registration(registrar, intensity, volumes, hyper, config, folder, said=None):
     """Register two volumes, and write what the registration is.
 
     `moved.nii.gz` (and `moved_labels.nii.gz`) with the fixed image's header, `displacement.nii.gz` (ITK convention),
     `jacobian.nii.gz`, `metrics.json`, `figures/registration.png` and `report.html`.
 
     Args:
-        registrar: `NetworkRegistrar`.
-        volumes: Dict of `moving` and `fixed`, and perhaps `moving_labels` and `fixed_labels`, `Volume`s on one grid.
+        registrar: `Registrar`.
+        intensity: `IntensityRule` of its images.
+        volumes: Dict of `moving` and `fixed`, and perhaps `moving_labels` and `fixed_labels`, `Volume`s. Where the
+            grids differ the moving image is read where both headers place the fixed one's voxels.
         hyper: Hyper-parameter values.
         config: `RegisterConfig`.
         folder: `RunFolder`, open.
+        said: First line of the page, such as that a model was trained on simulated images; None for none.
 
     Raises:
         UserError: If a result is not finite; nothing is written then.
     """
-    moving, fixed, contract = volumes["moving"], volumes["fixed"], registrar.contract
-    prepared = [
-        contract.intensity.unit_range(volumes[name].array, getattr(config, name))[..., None]
-        for name in ("moving", "fixed")
-    ]
+    moving, fixed = volumes["moving"], volumes["fixed"]
+    prepared = _prepared(registrar, intensity, volumes, config)
     result = registrar(*prepared, hyper)
     field, determinant = result.displacement, jacobian(result.displacement)
-    moved = _warped(moving.array, field)
+    read_at = displacement_in_moving(moving, fixed, field)
+    moved = _warped(moving, read_at, fill=not moving.same_grid(fixed))
     check_finite(determinant.astype("float32"), "the Jacobian determinant")  # all before the first file is written
     names = [each.name for each in registrar.hyper_parameters]
     measures = {
@@ -57,18 +59,40 @@ def save_registration(registrar, volumes, hyper, config, folder):
     _write_like(folder.path / "jacobian.nii.gz", determinant.astype("float32"), fixed)
     write_displacement(folder.path / "displacement.nii.gz", field, fixed.affine)
     if "moving_labels" in volumes:
-        measures |= _save_labels(volumes, field, folder)
+        measures |= _save_labels(volumes, read_at, folder)
     write_json(folder.path / "metrics.json", measures)
     figure = registration_slices(
         *(image[..., 0] for image in (*prepared, result.moved)), field, determinant, fixed.spacing_mm
     )
-    path = _write_page(config, folder, figure, measures, contract.simulated)
+    log(
+        f"correlation of the images {measures['ncc_before']:.3f} before, {measures['ncc_after']:.3f} after; "
+        f"{measures['folding_percent']:.3g} % of the voxels fold; {result.seconds:.1f} seconds"
+    )
+    path = _write_page(config, folder, figure, measures, said, getattr(registrar, "curve", None))
     log(f"moved image: {folder.path / 'moved.nii.gz'}")
     log(f"report: {path}")
 
 
-def _warped(array, field):
-    moved = keras.ops.convert_to_numpy(sample(array[None, ..., None].astype("float32"), field[None]))[0, ..., 0]
+def _prepared(registrar, intensity, volumes, config):
+    """Both images in [0, 1] on the fixed image's grid; what lies outside of the moving one is not compared."""
+    moving, fixed = (
+        dataclasses.replace(volumes[name], array=intensity.unit_range(volumes[name].array, getattr(config, name)))
+        for name in ("moving", "fixed")
+    )
+    if not moving.same_grid(fixed):
+        read_at = displacement_in_moving(moving, fixed)
+        # Its edge, not a fill, goes on outside: a jump there would pull at the voxels within.
+        moving = dataclasses.replace(moving, array=_warped(moving, read_at))
+        registrar.weights = inside(volumes["moving"], read_at)[..., None].astype("float32")
+    return moving.array[..., None], fixed.array[..., None]
+
+
+def _warped(moving, read_at, fill=False):
+    """The moving image where it is read; outside of it its smallest value if `fill`, else its edge."""
+    array = moving.array
+    moved = keras.ops.convert_to_numpy(sample(array[None, ..., None].astype("float32"), read_at[None]))[0, ..., 0]
+    if fill:
+        moved = np.where(inside(moving, read_at), moved, array.min())
     if np.issubdtype(array.dtype, np.integer):
         moved = np.rint(moved).astype(array.dtype)
     return check_finite(moved, "the moved image")
@@ -84,6 +108,8 @@ def _save_labels(volumes, field, folder):
     values = np.unique(labels)
     places = np.searchsorted(values, labels)
     moved = values[warp_labels(places[..., None], field)[..., 0]].astype(labels.dtype)
+    if not volumes["moving"].same_grid(volumes["fixed"]):
+        moved = np.where(inside(volumes["moving"], field), moved, 0).astype(labels.dtype)
     _write_like(folder.path / "moved_labels.nii.gz", moved, volumes["fixed"])
     if "fixed_labels" not in volumes:
         return {}
@@ -102,11 +128,12 @@ def _save_labels(volumes, field, folder):
     return measures
 
 
-def _write_page(config, folder, figure, measures, simulated):
-    note = "The model was trained on simulated images: not for use on patients." if simulated else None
-    report = Report(f"Registration: {config.moving.name} to {config.fixed.name}", folder, note)
+def _write_page(config, folder, figure, measures, said, curve):
+    report = Report(f"Registration: {config.moving.name} to {config.fixed.name}", folder, said)
     report.table([{"measure": key, "value": value} for key, value in measures.items() if not isinstance(value, dict)])
     report.figure("registration", figure, "Middle slices")
+    if curve:
+        report.figure("similarity", similarity_curve(curve), "Mean squared local correlation over the iterations")
     report.heading("Config")
     report.listing(config_text(config))
     report.machine()

@@ -1,12 +1,14 @@
 """Deformable registration of pairs without a model, coarse to fine."""
 
+import contextlib
 import dataclasses
 import functools
+import math
 
 import numpy as np
 from keras import ops
 
-from nets.ops.compiled import compiled, one_graph
+from nets.ops.compiled import compiled, kernels_are_portable, one_graph, portable_kernels
 from nets.ops.grid import coordinate
 from nets.ops.sample import linear_at, sample
 from nets.ops.stencil import backward, forward, gaussian_taps, smooth
@@ -18,9 +20,12 @@ from nets.registration.engine.forces import (
     ncc_force,
 )
 
+_per_size = functools.partial(compiled, any_size=False)
+
 CHECKED_EVERY = 10  # iterations
 STALLED = 1e-4  # of the similarity, over `CHECKED_EVERY` iterations
 SMALLEST = 4  # voxels along an axis
+WORTH_COMPILING = 1e7  # iterations times voxels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,11 +52,13 @@ class Level:
 PRESETS = {
     "fast": (Level(4, 40), Level(2, 20, step=1.0), Level(1, 4, 1, 1.0, 0.6, 1.0)),
     "default": (Level(4, 40), Level(2, 30), Level(1, 8, 1, total_sigma=0.45)),
-    "accurate": (Level(4, 60, step=0.5), Level(2, 60, step=0.5), Level(1, 20, 1, total_sigma=0.4, step=0.5)),
+    "accurate": (Level(4, 60, step=0.5), Level(2, 60, step=0.5), Level(1, 20, 1, total_sigma=0.45, step=0.5)),
 }
 
 
-def register_pairs(moving, fixed, levels=PRESETS["default"], similarity="ncc", weights=None, start=None, report=None):
+def register_pairs(
+    moving, fixed, levels=PRESETS["default"], similarity="ncc", weights=None, report=None, repeated=True
+):
     """Displacements between pairs of images that overlap already.
 
     A level's field is updated by `u <- smooth(d + u o (id + d))`: d is the similarity's force, smoothed and scaled to
@@ -64,9 +71,10 @@ def register_pairs(moving, fixed, levels=PRESETS["default"], similarity="ncc", w
         levels: Sequence of `Level`, coarse to fine.
         similarity: "ncc" (local, squared: contrasts may differ locally in gain, offset and sign) or "mse".
         weights: Tensor of the shape of `fixed`: how much each voxel counts; None for 1 everywhere.
-        start: Displacement `(batch, i, j[, k], rank)` to begin with, such as a network's; None for none.
-        report: Function of a level's factor, its iterations so far and the similarities `(batch,)`, called every 10
-            iterations and at the end of each level.
+        report: Function of a level's factor, its iterations so far and the similarities `(batch,)`, of the field
+            before the last of them, called at the first iteration of each level, every 10th and the last.
+        repeated: Whether images of this size follow. Where none do, a level of little work runs uncompiled:
+            compilation takes 3 to 4 CPU seconds per level.
 
     Returns:
         Float32 displacement `(batch, i, j[, k], rank)`, in voxels, pull-back.
@@ -83,14 +91,15 @@ def register_pairs(moving, fixed, levels=PRESETS["default"], similarity="ncc", w
     _check(moving, fixed, similarity)
     size = tuple(fixed.shape[1:-1])
     weights = ops.ones_like(fixed) if weights is None else ops.cast(weights, "float32")
-    start = ops.zeros((fixed.shape[0], *size, len(size))) if start is None else ops.cast(start, "float32")
-    field, factor = _components_first(start), 1
+    field, factor = ops.zeros((fixed.shape[0], len(size), *size)), 1
     for level in levels:
         if level.factor > 1 and min(size) // level.factor < SMALLEST:
             continue
         images = [_averaged(image, level.factor) for image in (moving, fixed, weights)]
         field = _on_level(field, factor, level.factor, tuple(images[1].shape[1:-1]))
-        field, factor = _run_level(*images, field, level, similarity, report), level.factor
+        little = not repeated and level.iterations * math.prod(field.shape[2:]) < WORTH_COMPILING
+        with portable_kernels() if little else contextlib.nullcontext():
+            field, factor = _run_level(*images, field, level, similarity, report), level.factor
     return _components_last(_on_level(field, factor, 1, size))
 
 
@@ -106,7 +115,7 @@ def _check(moving, fixed, similarity):
         )
     if similarity not in SIMILARITIES:
         raise ValueError(
-            f"Received an invalid value for `similarity`, expected one of {SIMILARITIES}. "
+            f"Received an invalid value for `similarity`, expected one of {tuple(SIMILARITIES)}. "
             f"Received: similarity={similarity}"
         )
 
@@ -114,11 +123,14 @@ def _check(moving, fixed, similarity):
 def _run_level(moving, fixed, weights, field, level, similarity, report):
     fixed, weights = _components_first(fixed), _components_first(weights)
     statistics = _statistics(level.radius)(fixed) if similarity == "ncc" else ()
-    step, length = _step(level, similarity), ops.ones((1,)) * level.step
+    step, length = (
+        _step(level, similarity, kernels_are_portable()),
+        ops.convert_to_tensor([level.step, SIMILARITIES[similarity]], "float32"),
+    )
     before = None
     for iteration in range(1, level.iterations + 1):
         field, value = step(field, moving, fixed, weights, length, *statistics)
-        if iteration % CHECKED_EVERY and iteration < level.iterations:
+        if iteration % CHECKED_EVERY and iteration not in (1, level.iterations):
             continue
         value = ops.convert_to_numpy(value)
         if report is not None:
@@ -130,8 +142,12 @@ def _run_level(moving, fixed, weights, field, level, similarity, report):
 
 
 @functools.cache
-def _step(level, similarity):
-    """One iteration at a level as one graph of kernels: field, images and step length to the new field."""
+def _step(level, similarity, portable):
+    """One iteration at a level as one graph of kernels: field, images and step length to the new field.
+
+    A graph keeps the kind of kernels that it was traced with, so that each kind has its own.
+    """
+    del portable
     smooth_update, smooth_total = _smoother(level.update_sigma), _smoother(level.total_sigma)
 
     def step(field, moving, fixed, weights, length, *statistics):
@@ -148,23 +164,23 @@ def _step(level, similarity):
 
 @functools.cache
 def _smoother(sigma):
-    return compiled(functools.partial(smooth, taps=gaussian_taps(sigma)))
+    return _per_size(functools.partial(smooth, taps=gaussian_taps(sigma)))
 
 
 @functools.cache
 def _statistics(radius):
-    return compiled(functools.partial(local_statistics, radius=radius))
+    return _per_size(functools.partial(local_statistics, radius=radius))
 
 
 @functools.cache
 def _moved_statistics(radius):
-    return compiled(functools.partial(moved_statistics, radius=radius))
+    return _per_size(functools.partial(moved_statistics, radius=radius))
 
 
-_ncc_force, _mse_force = compiled(ncc_force), compiled(mse_force)
+_ncc_force, _mse_force = _per_size(ncc_force), _per_size(mse_force)
 
 
-@compiled
+@_per_size
 def _warp(moving, field):
     """The moving image through the field, `(batch, channels, i, j[, k])`."""
     grid = ops.shape(field)[2:]
@@ -172,9 +188,11 @@ def _warp(moving, field):
     return _components_first(linear_at(moving, positions))
 
 
-@compiled
+@_per_size
 def _follow_step(field, update, length):
-    """`d + u o (id + d)`, d the update scaled so that its longest vector has the given length.
+    """`d + u o (id + d)`, d the update scaled so that its longest vector has the level's length.
+
+    `length` holds that and the least force for it, see `SIMILARITIES`.
 
     Between a voxel and the neighbours that d points to u is read linearly along each axis, which for steps below a
     voxel is the sampled value but for terms of second order.
@@ -182,7 +200,7 @@ def _follow_step(field, update, length):
     rank = len(field.shape) - 2
     axes = tuple(range(1, rank + 2))
     longest = ops.sqrt(ops.max(ops.sum(ops.square(update), axis=1, keepdims=True), axis=axes, keepdims=True))
-    update = update * (length / ops.maximum(longest, 1e-12))
+    update = update * (length[0] / ops.maximum(longest, length[1]))
     total = field + update
     for axis in range(rank):
         along = update[:, axis : axis + 1]
