@@ -26,16 +26,19 @@ def evaluate(run, config, to, dry_run=False, precision=None, kept=None):
     if folder.model.is_file() or folder.checkpoint.is_file():
         raise UserError(f"{to}: holds a training, whose files would be overwritten; name another folder")
     folder.check(kept or config, ("output", "data.cache_gib", *run.system.free_keys))
-    if dry_run and getattr(config.data, "phantom", None) is not None:  # whose images would be simulated again
-        print(config_text(kept or config))
-        print(f"the test subjects of {run.folder.path} would be measured into {to}")
-        return print("dry run: nothing was written")
+    simulated = getattr(config.data, "phantom", None) is not None
+    if dry_run and simulated:  # the images would be simulated again
+        return _describe(kept or config, f"the test subjects of {run.folder.path}", to)
     question = run.system.question(run, config)
     if dry_run:
-        print(config_text(kept or config))
-        return print(f"{question.line}\nwould be measured into {to}\ndry run: nothing was written")
+        return _describe(kept or config, question.line, to)
     import_keras()
     predictor = run.predictor(config, precision)  # before anything is written: a file may be damaged
     folder.open(kept or config)
     log(question.line)
     write_results(kept or config, folder, predictor.evaluate(question))
+
+
+def _describe(config, subjects, to):
+    print(config_text(config))
+    print(f"{subjects}\nwould be measured into {to}\ndry run: nothing was written")

@@ -11,7 +11,7 @@ from app.systems import find_system
 from app.systems.opened import open_run
 from app.systems.registration.checks import check_image, check_labels, orientation
 from app.systems.registration.cost import engine_bytes, register_bytes
-from app.systems.registration.placed import check_overlap
+from app.systems.registration.placed import check_overlap, displacement_in_moving, inside
 from app.training.cost import check_memory
 from app.training.run_folder import RunFolder
 
@@ -53,8 +53,8 @@ def _with_model(config, folder, dry_run):
 
     registrar = trained.predictor(config, config.precision)
     folder.open(config)
-    said = "The model was trained on simulated images: not for use on patients." if contract.simulated else None
-    save_registration(registrar, contract.intensity, volumes, hyper, config, folder, said)
+    warning = "The model was trained on simulated images: not for use on patients." if contract.simulated else None
+    save_registration(registrar, contract.intensity, volumes, hyper, config, folder, warning)
 
 
 def _without_model(config, folder, dry_run):
@@ -77,7 +77,11 @@ def _without_model(config, folder, dry_run):
     from app.systems.registration.write import save_registration
 
     folder.open(config)
-    save_registration(EngineRegistrar(preset, repeated=False), IntensityRule(), volumes, (), config, folder)
+    weights = None  # what lies outside of the moving image is not compared
+    if not moving.same_grid(fixed):
+        weights = inside(moving, displacement_in_moving(moving, fixed))[..., None].astype("float32")
+    registrar = EngineRegistrar(preset, weights, repeated=False)
+    save_registration(registrar, IntensityRule(), volumes, (), config, folder)
 
 
 def _describe(config, fixed, model):

@@ -19,16 +19,14 @@ class EngineRegistrar:
         preset: Key of `PRESETS`.
         weights: Array `(*shape, 1)`: how much each voxel of the fixed image counts; None for 1 everywhere.
         repeated: Whether many pairs of one size are registered.
-        quiet: Whether no line is logged per level.
     """
 
     hyper_parameters = ()
 
-    def __init__(self, preset="default", weights=None, repeated=True, quiet=False):
+    def __init__(self, preset="default", weights=None, repeated=True):
         self.levels = PRESETS[preset]
         self.weights = weights
         self.repeated = repeated
-        self.quiet = quiet
         self.curve = []
 
     def __call__(self, moving, fixed, hyper):
@@ -44,8 +42,7 @@ class EngineRegistrar:
         seconds = time.perf_counter() - started
         check_finite(field[0], "the displacement")
         moved = keras.ops.convert_to_numpy(sample(moving[None], field))
-        if not self.quiet:
-            self._log_levels()
+        self._log_levels()
         return Registration(np.array(field[0]), moved[0], None, seconds)
 
     def _note(self, factor, iteration, similarity):

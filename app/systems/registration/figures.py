@@ -99,14 +99,11 @@ def training_curves(history):
     """
     measured = {name for row in history for name, value in row.items() if value is not None} - {"epoch", "seconds"}
     names = [name for name in CURVES if name in measured] + sorted(measured - set(CURVES))
-    figure, axes = new_figure(3.0 * len(names), 2.6, ncols=len(names), squeeze=False)
-    for axis, name in zip(axes[0], names, strict=True):
-        points = [(row["epoch"], row[name]) for row in history if row.get(name) is not None]
-        axis.plot(*zip(*points, strict=True), ".-", color=BLUE, markersize=4)
-        axis.set_title(name.replace("_", " "), fontsize=9)
-        axis.set_xlabel("epoch", fontsize=8)
-        axis.tick_params(labelsize=7)
-    return figure
+    panels = {
+        name.replace("_", " "): [(row["epoch"], row[name]) for row in history if row.get(name) is not None]
+        for name in names
+    }
+    return _curves(panels, "epoch")
 
 
 def similarity_curve(curve):
@@ -118,13 +115,19 @@ def similarity_curve(curve):
     Returns:
         Matplotlib figure, one panel per level.
     """
-    levels = list(dict.fromkeys(point["level"] for point in curve))
-    figure, axes = new_figure(3.0 * len(levels), 2.6, ncols=len(levels), squeeze=False)
-    for axis, level in zip(axes[0], levels, strict=True):
-        points = [(point["iteration"], point["similarity"]) for point in curve if point["level"] == level]
+    panels = {}
+    for point in curve:
+        panels.setdefault(f"level 1/{point['level']}", []).append((point["iteration"], point["similarity"]))
+    return _curves(panels, "iteration")
+
+
+def _curves(panels, along):
+    """A panel per name, with its points `(x, y)`."""
+    figure, axes = new_figure(3.0 * len(panels), 2.6, ncols=len(panels), squeeze=False)
+    for axis, (name, points) in zip(axes[0], panels.items(), strict=True):
         axis.plot(*zip(*points, strict=True), ".-", color=BLUE, markersize=4)
-        axis.set_title(f"level 1/{level}", fontsize=9)
-        axis.set_xlabel("iteration", fontsize=8)
+        axis.set_title(name, fontsize=9)
+        axis.set_xlabel(along, fontsize=8)
         axis.tick_params(labelsize=7)
     return figure
 

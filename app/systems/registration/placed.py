@@ -37,7 +37,7 @@ def displacement_in_moving(moving, fixed, displacement=None):
     Returns:
         Float32 array `(*fixed.shape, rank)`; exactly the displacement where both have one grid.
     """
-    places = np.stack(np.meshgrid(*map(np.arange, fixed.array.shape), indexing="ij"), axis=-1).astype("float32")
+    places = _grid(fixed.array.shape).astype("float32")
     if displacement is None:
         displacement = np.zeros_like(places)
     if moving.same_grid(fixed):
@@ -56,8 +56,7 @@ def inside(moving, displacement):
     Returns:
         Boolean array of the fixed image's shape.
     """
-    places = np.stack(np.meshgrid(*map(np.arange, displacement.shape[:-1]), indexing="ij"), axis=-1) + displacement
-    return np.all((places >= -0.5) & (places <= np.array(moving.array.shape) - 0.5), axis=-1)
+    return _within(moving, _grid(displacement.shape[:-1]) + displacement)
 
 
 def check_overlap(config, moving, fixed):
@@ -77,7 +76,7 @@ def check_overlap(config, moving, fixed):
     points = np.array(list(itertools.product(*ends)))
     matrix = voxel_matrix(moving, fixed)
     places = points @ matrix[:, :-1].T + matrix[:, -1]
-    share = np.all((places >= -0.5) & (places <= np.array(moving.array.shape) - 0.5), axis=-1).mean()
+    share = _within(moving, places).mean()
     if share < LEAST_OVERLAP:
         raise UserError(
             f"{config.moving}: only {100 * share:.0f} % of the grid of {config.fixed} lies within it by the headers; "
@@ -88,3 +87,12 @@ def check_overlap(config, moving, fixed):
     )
     if share < SAID_OVERLAP:
         note(f"{config.fixed}: {100 * (1 - share):.0f} % of its grid lies outside of {config.moving}; not compared")
+
+
+def _grid(shape):
+    return np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
+
+
+def _within(moving, places):
+    """Whether places, in voxels of the moving image, lie in it: to the outer faces of its voxels."""
+    return np.all((places >= -0.5) & (places <= np.array(moving.array.shape) - 0.5), axis=-1)

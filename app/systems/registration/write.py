@@ -20,7 +20,7 @@ from nets.losses import ncc_loss
 from nets.ops import sample
 
 
-def save_registration(registrar, intensity, volumes, hyper, config, folder, said=None):
+def save_registration(registrar, intensity, volumes, hyper, config, folder, warning=None):
     """Register two volumes, and write what the registration is.
 
     `moved.nii.gz` (and `moved_labels.nii.gz`) with the fixed image's header, `displacement.nii.gz` (ITK convention),
@@ -34,13 +34,13 @@ def save_registration(registrar, intensity, volumes, hyper, config, folder, said
         hyper: Hyper-parameter values.
         config: `RegisterConfig`.
         folder: `RunFolder`, open.
-        said: First line of the page, such as that a model was trained on simulated images; None for none.
+        warning: First line of the page, such as that a model was trained on simulated images; None for none.
 
     Raises:
         UserError: If a result is not finite; nothing is written then.
     """
     moving, fixed = volumes["moving"], volumes["fixed"]
-    prepared = _prepared(registrar, intensity, volumes, config)
+    prepared = _prepared(intensity, volumes, config)
     result = registrar(*prepared, hyper)
     field, determinant = result.displacement, jacobian(result.displacement)
     read_at = displacement_in_moving(moving, fixed, field)
@@ -68,22 +68,20 @@ def save_registration(registrar, intensity, volumes, hyper, config, folder, said
         f"correlation of the images {measures['ncc_before']:.3f} before, {measures['ncc_after']:.3f} after; "
         f"{measures['folding_percent']:.3g} % of the voxels fold; {result.seconds:.1f} seconds"
     )
-    path = _write_page(config, folder, figure, measures, said, getattr(registrar, "curve", None))
+    path = _write_page(config, folder, figure, measures, warning, getattr(registrar, "curve", None))
     log(f"moved image: {folder.path / 'moved.nii.gz'}")
     log(f"report: {path}")
 
 
-def _prepared(registrar, intensity, volumes, config):
-    """Both images in [0, 1] on the fixed image's grid; what lies outside of the moving one is not compared."""
+def _prepared(intensity, volumes, config):
+    """Both images in [0, 1] on the fixed image's grid."""
     moving, fixed = (
         dataclasses.replace(volumes[name], array=intensity.unit_range(volumes[name].array, getattr(config, name)))
         for name in ("moving", "fixed")
     )
     if not moving.same_grid(fixed):
-        read_at = displacement_in_moving(moving, fixed)
         # Its edge, not a fill, goes on outside: a jump there would pull at the voxels within.
-        moving = dataclasses.replace(moving, array=_warped(moving, read_at))
-        registrar.weights = inside(volumes["moving"], read_at)[..., None].astype("float32")
+        moving = dataclasses.replace(moving, array=_warped(moving, displacement_in_moving(moving, fixed)))
     return moving.array[..., None], fixed.array[..., None]
 
 
@@ -128,8 +126,8 @@ def _save_labels(volumes, field, folder):
     return measures
 
 
-def _write_page(config, folder, figure, measures, said, curve):
-    report = Report(f"Registration: {config.moving.name} to {config.fixed.name}", folder, said)
+def _write_page(config, folder, figure, measures, warning, curve):
+    report = Report(f"Registration: {config.moving.name} to {config.fixed.name}", folder, warning)
     report.table([{"measure": key, "value": value} for key, value in measures.items() if not isinstance(value, dict)])
     report.figure("registration", figure, "Middle slices")
     if curve:

@@ -123,10 +123,8 @@ def _check(moving, fixed, similarity):
 def _run_level(moving, fixed, weights, field, level, similarity, report):
     fixed, weights = _components_first(fixed), _components_first(weights)
     statistics = _statistics(level.radius)(fixed) if similarity == "ncc" else ()
-    step, length = (
-        _step(level, similarity, kernels_are_portable()),
-        ops.convert_to_tensor([level.step, SIMILARITIES[similarity]], "float32"),
-    )
+    step = _step(level, similarity, kernels_are_portable())
+    length = ops.convert_to_tensor([level.step, SIMILARITIES[similarity]], "float32")
     before = None
     for iteration in range(1, level.iterations + 1):
         field, value = step(field, moving, fixed, weights, length, *statistics)
