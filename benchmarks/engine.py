@@ -8,6 +8,7 @@ registered once before, so that compilation is apart: `first_cpu_seconds`. greed
 `.venv-greedy`, built on the first run. Resumable.
 """
 
+import argparse
 import json
 import subprocess
 import sys
@@ -129,6 +130,7 @@ def tables(content):
 
 
 def main():
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     from app.systems.registration.cohort import read_cohort
     from app.systems.registration.config import CohortConfig
 
