@@ -45,12 +45,12 @@ def ours(preset, threads):
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     from app.data.read import read_volume
-    from nets.registration.engine.deformable import PRESETS, register_pairs
+    from nets.registration.engine.deformable import PRESETS, Method, register_pairs
 
     def image(path):
         return read_volume(path).array[None, ..., None].astype("float32") / 255.0
 
-    return lambda moving, fixed: np.asarray(register_pairs(image(moving), image(fixed), PRESETS[preset]))[0]
+    return lambda moving, fixed: np.asarray(register_pairs(image(moving), image(fixed), Method(PRESETS[preset])))[0]
 
 
 def greedy(setting, threads):

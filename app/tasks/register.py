@@ -9,13 +9,14 @@ from app.notes import note
 from app.quiet import import_keras
 from app.systems import find_system
 from app.systems.opened import open_run
-from app.systems.registration.checks import check_image, check_labels, orientation
+from app.systems.registration.checks import check_image, check_labels
 from app.systems.registration.cost import engine_bytes, register_bytes
-from app.systems.registration.placed import check_overlap, displacement_in_moving, inside
+from app.systems.registration.suits import note_differences, note_labels
 from app.training.cost import check_memory
-from app.training.run_folder import RunFolder
+from app.training.run_folder import RunFolder, log
 
 FEWEST = 4  # voxels along an axis that the engine needs
+MONOTONE = 0.8  # of the explained variance, from which on the local correlation serves
 
 
 def run(config, dry_run=False):
@@ -26,89 +27,121 @@ def run(config, dry_run=False):
         dry_run: Check and print only.
 
     Raises:
-        UserError: If a file, the grid, the model or a value is wrong.
+        UserError: If a file, the model or a value is wrong, or the images do not overlap.
     """
     folder = RunFolder(config.output)
     folder.check(config, ("output",))
-    if config.model is None:
-        _without_model(config, folder, dry_run)
-    else:
-        _with_model(config, folder, dry_run)
-
-
-def _with_model(config, folder, dry_run):
-    trained = open_run(config.model, find_system("hypermorph"))
-    contract = trained.contract
-    hyper = contract.hyper_vector(config.hyper)
-    volumes = _read(config, len(contract.shape))
-    fixed = volumes["fixed"]
-    _check_one_grid(config, volumes)
-    check_memory(register_bytes(fixed.array.shape), "moving, fixed", "crop or resample the images")
-    _note_differences(contract, fixed)
-    if dry_run:
-        return _describe(config, fixed, f"{trained.model_file}, {dict(zip(contract.hyper, hyper, strict=True))}")
+    trained = open_run(config.model, find_system("hypermorph")) if config.model else None
+    contract = trained.contract if trained else None
+    hyper = contract.hyper_vector(config.hyper) if trained else ()
+    volumes = _read(config, len(contract.shape) if trained else None)
+    _check(config, volumes)
     import_keras()
 
+    from app.systems.registration.place import check_placement
+    from app.systems.registration.working import model_grid, working_grid
+
+    moving, fixed = volumes["moving"], volumes["fixed"]
+    grid = model_grid(fixed, contract) if trained else working_grid(moving, fixed, config.working_mm)
+    if trained:
+        note_differences(contract, config, volumes, grid)
+        config = _as_trained(config, volumes, grid)
+    by_header = check_placement(config, moving, fixed)
+    needed = register_bytes(grid.shape) if trained else engine_bytes(grid.shape)
+    check_memory(needed, "moving, fixed", "set working_mm, or crop or resample the images")
+    if dry_run:
+        return _describe(config, grid, trained, hyper)
+    folder.open(config)
+    _register(config, folder, trained, hyper, volumes, by_header, grid)
+
+
+def _register(config, folder, trained, hyper, volumes, by_header, grid):
+    from app.systems.registration.pair import Pair
+    from app.systems.registration.place import place
     from app.systems.registration.write import save_registration
 
-    registrar = trained.predictor(config, config.precision)
-    folder.open(config)
-    warning = "The model was trained on simulated images: not for use on patients." if contract.simulated else None
-    save_registration(registrar, contract.intensity, volumes, hyper, config, folder, warning)
+    rule = trained.contract.intensity if trained else IntensityRule()
+    images = {name: rule.unit_range(volumes[name].array, getattr(config, name)) for name in ("moving", "fixed")}
+    placement = place(config, volumes, images.get, by_header)
+    pair = Pair.of(volumes, placement, by_header, grid, images.get, fill=trained is not None)
+    log(f"compared on {_by(grid.shape)} voxels of {_mm(grid.spacing_mm)} mm")
+    registrar = _registrar(config, trained, pair)
+    simulated = trained is not None and trained.contract.simulated
+    warning = "The model was trained on simulated images: not for use on patients." if simulated else None
+    save_registration(registrar, pair, hyper, config, folder, warning)
 
 
-def _without_model(config, folder, dry_run):
-    volumes = _read(config, None)
+def _registrar(config, trained, pair):
+    """What registers the pair."""
+    from app.systems.registration.engine import EngineRegistrar, RefinedRegistrar
+    from nets.registration.engine.deformable import PRESETS, Method
+
+    weights = None if pair.weights.all() else pair.weights
+    if trained is None:
+        levels = PRESETS[config.preset or "default"]
+        method = Method(levels, _similarity(config, pair), config.symmetric, repeated=False)
+        return EngineRegistrar(method, weights)
+    network = trained.predictor(config, config.precision)
+    if not config.refine:
+        return network
+    return RefinedRegistrar(network, config.refine, _similarity(config, pair), weights)
+
+
+def _similarity(config, pair):
+    """The config's, or that which the intensities ask for."""
+    from nets.registration.engine.relation import monotone_share
+
+    if config.similarity != "auto":
+        return config.similarity
+    share, explained = monotone_share(*(image[..., 0] for image in (pair.moving, pair.fixed, pair.weights)))
+    chosen = "ncc" if share >= MONOTONE else "mind"
+    log(
+        f"similarity: {chosen}; a rising or falling curve gives {100 * share:.0f} % of what intensities tell of each "
+        f"other ({100 * explained:.0f} % of the variance)"
+    )
+    return chosen
+
+
+def _as_trained(config, volumes, grid):
+    """Without an alignment where both images are as in a model's training, which had none."""
+    moving, fixed = volumes["moving"], volumes["fixed"]
+    if config.affine == "auto" and moving.same_grid(fixed) and np.array_equal(grid.to_fixed, np.eye(len(grid.to_fixed))):
+        note("affine: none, since both images lie on a grid as in the model's training; set affine to align them first")
+        return config.model_copy(update={"affine": "none"})
+    return config
+
+
+def _check(config, volumes):
     moving, fixed = volumes["moving"], volumes["fixed"]
     if moving.array.ndim != fixed.array.ndim:
         raise UserError(
             f"{config.moving}: {moving.array.ndim}D, but {config.fixed} is {fixed.array.ndim}D; give two of one kind"
         )
-    if min(fixed.array.shape) < FEWEST:
-        raise UserError(f"{config.fixed}: {fixed.array.shape} voxels; {FEWEST} or more along each axis are needed")
-    check_overlap(config, moving, fixed)
-    check_memory(engine_bytes(fixed.array.shape), "moving, fixed", "crop or resample the images")
-    preset = config.preset or "default"
-    if dry_run:
-        return _describe(config, fixed, f"none, preset {preset}")
-    import_keras()
-
-    from app.systems.registration.engine import EngineRegistrar
-    from app.systems.registration.write import save_registration
-
-    folder.open(config)
-    weights = None  # what lies outside of the moving image is not compared
-    if not moving.same_grid(fixed):
-        weights = inside(moving, displacement_in_moving(moving, fixed))[..., None].astype("float32")
-    registrar = EngineRegistrar(preset, weights, repeated=False)
-    save_registration(registrar, IntensityRule(), volumes, (), config, folder)
+    list_problems(
+        [
+            f"{getattr(config, name)}: {volumes[name].array.shape} voxels; {FEWEST} or more along each axis are needed"
+            for name in ("moving", "fixed")
+            if min(volumes[name].array.shape) < FEWEST
+        ]
+    )
+    for name in ("moving", "fixed"):
+        note_labels(getattr(config, name), volumes[name])
 
 
-def _describe(config, fixed, model):
+def _describe(config, grid, trained, hyper):
+    model = f"none, preset {config.preset or 'default'}"
+    if trained:
+        model = f"{trained.model_file}, {dict(zip(trained.contract.hyper, hyper, strict=True))}"
     print(config_text(config))
-    print(f"model: {model}")
-    print(f"grid: {fixed.array.shape}, spacing {_mm(fixed.spacing_mm)} mm\ndry run: nothing was written")
-
-
-def _note_differences(contract, fixed):
-    """What differs between the images of the training and these."""
-    if not np.allclose(fixed.spacing_mm, contract.spacing_mm, rtol=0.05):
-        note(
-            f"the model was trained at {_mm(contract.spacing_mm)} mm, these images have "
-            f"{_mm(fixed.spacing_mm)} mm; expect less than its report shows"
-        )
-    if contract.orientation and orientation(fixed) != contract.orientation:
-        note(
-            f"the model was trained on images with axes {contract.orientation}, these have {orientation(fixed)}; "
-            "reorient them, or expect less than its report shows"
-        )
+    print(f"model: {model}\naffine: {config.affine}")
+    print(f"working grid: {grid.shape}, spacing {_mm(grid.spacing_mm)} mm\ndry run: nothing was written")
 
 
 def _read(config, rank):
     """All volumes, or every problem with them; of `rank` axes, or of 2 or 3 where that is None."""
     problems, volumes = [], {}
     for name in ("moving", "fixed"):
-        volumes[name], lines = check_image(getattr(config, name), rank, config.nan)
+        volumes[name], lines = check_image(getattr(config, name), rank, config.nan, config.frame)
         problems += lines
     list_problems(problems)
     for name, image in (("moving_labels", volumes["moving"]), ("fixed_labels", volumes["fixed"])):
@@ -125,11 +158,5 @@ def _mm(spacing):
     return " x ".join(f"{value:.3g}" for value in spacing)
 
 
-def _check_one_grid(config, volumes):
-    moving, fixed = volumes["moving"], volumes["fixed"]
-    if not moving.same_grid(fixed, (config.moving, config.fixed)):
-        raise UserError(
-            f"{config.moving}: grid {moving.array.shape} at {_mm(moving.spacing_mm)} mm differs from that of "
-            f"{config.fixed}, {fixed.array.shape} at {_mm(fixed.spacing_mm)} mm; resample one to the other first, or "
-            "register without a model"
-        )
+def _by(shape):
+    return " x ".join(map(str, shape))

@@ -19,12 +19,27 @@ class RegisterConfig(TaskConfig):
     moving: Path
     """Image that is warped."""
     fixed: Path
-    """Image that it is warped to; with a model on the same grid."""
+    """Image that it is warped to, of any size, spacing and orientation."""
+    affine: Literal["auto", "rigid", "similarity", "scaling", "none"] | Path = "auto"
+    """Alignment before anything is deformed: "rigid" (6 parameters), "similarity" (7), "scaling" (9), "auto" (12; with
+    a model none, where both images lie on a grid as in its training), "none" (by the headers alone), or a file of ITK or
+    ANTs (.tfm, .txt, .mat)."""
     model: Path | None = None
     """Run folder of a trained model, or its model.keras; without, the pair is registered by an optimisation of its
     own."""
     preset: Literal["fast", "default", "accurate"] | None = None
     """How much work is done without a model; by default as much as "default" says."""
+    similarity: Literal["auto", "ncc", "mind", "mse"] = "auto"
+    """What is compared without a model, or in `refine`: "ncc" (local correlation), "mind" (descriptors, for contrasts
+    that differ in any way), "mse"; "auto" takes ncc, or mind where the intensities are not monotonically related."""
+    symmetric: bool = False
+    """Whether, without a model, exchanged images give the inverse; twice the work."""
+    refine: int = pydantic.Field(0, ge=0, le=1000)
+    """Iterations, at most, by which the network's answer is improved at full resolution; 20 is a good number."""
+    working_mm: float | None = pydantic.Field(None, gt=0)
+    """Voxel side of the grid on which images are compared without a model; by default that of the images."""
+    grid: Literal["fixed", "moving", "working"] = "fixed"
+    """Grid on which results are written: the fixed image's, the moving one's, or that on which they were compared."""
     hyper: dict[str, float] = {}
     """Values of the hyper-parameters by name; by default those that validation found best."""
     precision: Literal["float32", "bfloat16"] | None = None
@@ -33,6 +48,8 @@ class RegisterConfig(TaskConfig):
     """Label map of the moving image, warped as well."""
     fixed_labels: Path | None = None
     """Label map of the fixed image: Dice is measured where both are given."""
+    frame: int | None = pydantic.Field(None, ge=0)
+    """Which frame of an image of several is registered, from 0."""
     nan: NanRule = "refuse"
     """What is done with voxels that are NaN, such as the border that resampling leaves: refused, or read as 0 and
     counted in a line."""
@@ -41,6 +58,10 @@ class RegisterConfig(TaskConfig):
     def _of_one_kind(self):
         if self.model is not None and self.preset is not None:
             raise ValueError("preset: a model has none; leave out model or preset")
-        if self.model is None and (self.hyper or self.precision):
-            raise ValueError("hyper and precision belong to a model; name it, or leave them out")
+        if self.model is None and (self.hyper or self.precision or self.refine):
+            raise ValueError("hyper, precision and refine belong to a model; name it, or leave them out")
+        if self.model is not None and (self.symmetric or self.working_mm):
+            raise ValueError("symmetric and working_mm: a model has its own; leave them out, or leave out model")
+        if self.model is not None and not self.refine and self.similarity != "auto":
+            raise ValueError("similarity: a model has its own; leave it out, or set refine")
         return self

@@ -53,6 +53,19 @@ def backward(x, axis):
     return ops.pad(_difference(x, axis), _padding(x, axis, (1, 0)))
 
 
+def shifted(x, axis, by):
+    """The values `by` voxels further on along an axis, the border's own beyond it.
+
+    Args:
+        x: Tensor.
+        axis: Which of all axes.
+        by: Integer, shorter than the axis.
+    """
+    size = x.shape[axis]
+    places = [min(max(place + by, 0), size - 1) for place in range(size)]
+    return ops.take(x, places, axis=axis)
+
+
 def central(x, axis):
     """Mean of `forward` and `backward`."""
     return 0.5 * (forward(x, axis) + backward(x, axis))
@@ -62,12 +75,12 @@ def _filter(x, taps, axis):
     radius, size = len(taps) // 2, ops.shape(x)[axis]
     padded = ops.pad(x, _padding(x, axis, (radius, radius)))
 
-    def shifted(by):
+    def part(by):
         return padded[(slice(None),) * axis + (slice(by, by + size),)]
 
-    total = taps[radius] * shifted(radius)
+    total = taps[radius] * part(radius)
     for away in range(1, radius + 1):
-        total = total + taps[radius - away] * (shifted(radius - away) + shifted(radius + away))
+        total = total + taps[radius - away] * (part(radius - away) + part(radius + away))
     return total
 
 

@@ -78,13 +78,14 @@ def check_cohort(subjects, config, rank):
     return CohortSummary(shape, shapes, checked[0]["spacing_mm"], checked[0]["orientation"], structures)
 
 
-def check_image(path, rank, nan="refuse"):
+def check_image(path, rank, nan="refuse", frame=None):
     """Read one image and check it.
 
     Args:
         path: Image file.
         rank: Number of axes it must have; None for 2 or 3.
         nan: As for `read_volume`.
+        frame: Which frame of an image of 4 axes is taken; None refuses it.
 
     Returns:
         The `Volume`, or None, and the list of problems.
@@ -96,6 +97,11 @@ def check_image(path, rank, nan="refuse"):
         volume = read_volume(path, nan)
     except UserError as error:
         return None, error.problems
+    if rank is None and volume.array.ndim == 4:
+        frames = volume.array.shape[-1]
+        if frame is None or frame >= frames:
+            return None, [f"{path}: an image of 4 axes, {frames} frames; choose one by frame: 0 to {frames - 1}"]
+        volume = dataclasses.replace(volume, array=volume.array[..., frame])
     if rank is None and volume.array.ndim not in (2, 3):
         return None, [f"{path}: an image of {volume.array.ndim} axes {volume.array.shape}; give 2D or 3D images"]
     if rank is not None and volume.array.ndim != rank:

@@ -175,6 +175,58 @@ def registration_slices(moving, fixed, moved, displacement, determinant, spacing
     return figure
 
 
+def checkerboards(fixed, stages, spacing_mm, fields=8):
+    """Fields of two images in turns, at each stage of a registration.
+
+    Args:
+        fixed: Array `(i, j[, k])` in [0, 1].
+        stages: Dict from a title to the moving image at that stage, arrays of the same shape.
+        spacing_mm: Voxel size per axis.
+        fields: Along the longest side.
+
+    Returns:
+        Matplotlib figure, a column per stage and, in 3D, a row per plane.
+    """
+    cuts = [None] if fixed.ndim == 2 else [2, 1, 0]
+    figure, axes = new_figure(3.0 * len(stages), 2.8 * len(cuts), nrows=len(cuts), ncols=len(stages), squeeze=False)
+    for row, cut in zip(axes, cuts, strict=True):
+        plane = [axis for axis in range(fixed.ndim) if axis != cut]
+        middle = tuple(fixed.shape[axis] // 2 if axis == cut else slice(None) for axis in range(fixed.ndim))
+        target = fixed[middle]
+        side = max(size * spacing_mm[axis] for size, axis in zip(target.shape, plane, strict=True)) / fields
+        place = [np.arange(size) * spacing_mm[axis] // side for size, axis in zip(target.shape, plane, strict=True)]
+        even = np.add.outer(*place) % 2 == 0
+        for axis, (title, image) in zip(row, stages.items(), strict=True):
+            picture = np.where(even, target, image[middle])
+            aspect = spacing_mm[plane[1]] / spacing_mm[plane[0]]
+            axis.imshow(picture.T, origin="lower", cmap="gray", vmin=0, vmax=1, aspect=aspect)
+            axis.set_title(title, fontsize=9)
+            axis.set_xticks([])
+            axis.set_yticks([])
+    return figure
+
+
+def jacobian_histogram(determinant):
+    """How often each Jacobian determinant occurs; what folds is red.
+
+    Args:
+        determinant: Array `(i, j[, k])`.
+
+    Returns:
+        Matplotlib figure.
+    """
+    figure, axis = new_figure(5.0, 2.6)
+    edges = np.linspace(-0.5, 3.0, 71)
+    counts, _ = np.histogram(np.clip(determinant, edges[0], edges[-1]), edges)
+    colours = [RED if right <= 0 else BLUE for right in edges[1:]]
+    axis.bar(edges[:-1], counts, np.diff(edges), align="edge", color=colours)
+    axis.set_yscale("symlog")
+    axis.axvline(1.0, color=GREY, linestyle=":")
+    axis.set_xlabel("Jacobian determinant (0 and below: folding)")
+    axis.set_ylabel("voxels")
+    return figure
+
+
 def _draw_grid(axis, displacement, aspect):
     step = max(2, min(displacement.shape[:2]) // 20)
     i, j = np.meshgrid(*(np.arange(size) for size in displacement.shape[:2]), indexing="ij")

@@ -6,31 +6,37 @@ import keras
 import numpy as np
 
 from app.config import config_text
+from app.data.affine_file import write_affine
+from app.data.volume import Volume
 from app.data.warps import write_displacement
 from app.data.write import write_volume
 from app.files import write_json
 from app.finite import check_finite
 from app.reporting.html import Report
 from app.reporting.overlap import dice_per_label
-from app.systems.registration.figures import registration_slices, similarity_curve
+from app.systems.registration.figures import (
+    checkerboards,
+    jacobian_histogram,
+    registration_slices,
+    similarity_curve,
+)
 from app.systems.registration.measure import jacobian, regularity, warp_labels
-from app.systems.registration.placed import displacement_in_moving, inside
+from app.systems.registration.placed import Grid, Warp, inside, voxel_matrix
 from app.training.run_folder import log
 from nets.losses import ncc_loss
 from nets.ops import sample
 
 
-def save_registration(registrar, intensity, volumes, hyper, config, folder, warning=None):
-    """Register two volumes, and write what the registration is.
+def save_registration(registrar, pair, hyper, config, folder, warning=None):
+    """Register a pair, and write what the registration is.
 
-    `moved.nii.gz` (and `moved_labels.nii.gz`) with the fixed image's header, `displacement.nii.gz` (ITK convention),
-    `jacobian.nii.gz`, `metrics.json`, `figures/registration.png` and `report.html`.
+    `moved.nii.gz` (and `moved_labels.nii.gz`), `displacement.nii.gz` (ITK convention, the affine part included) and
+    `jacobian.nii.gz` on the grid that the config names, `affine.tfm` where one was computed or given, `metrics.json`,
+    `figures/` and `report.html`.
 
     Args:
         registrar: `Registrar`.
-        intensity: `IntensityRule` of its images.
-        volumes: Dict of `moving` and `fixed`, and perhaps `moving_labels` and `fixed_labels`, `Volume`s. Where the
-            grids differ the moving image is read where both headers place the fixed one's voxels.
+        pair: `Pair`.
         hyper: Hyper-parameter values.
         config: `RegisterConfig`.
         folder: `RunFolder`, open.
@@ -39,104 +45,146 @@ def save_registration(registrar, intensity, volumes, hyper, config, folder, warn
     Raises:
         UserError: If a result is not finite; nothing is written then.
     """
-    moving, fixed = volumes["moving"], volumes["fixed"]
-    prepared = _prepared(intensity, volumes, config)
-    result = registrar(*prepared, hyper)
-    field, determinant = result.displacement, jacobian(result.displacement)
-    read_at = displacement_in_moving(moving, fixed, field)
-    moved = _warped(moving, read_at, fill=not moving.same_grid(fixed))
-    check_finite(determinant.astype("float32"), "the Jacobian determinant")  # all before the first file is written
+    moving, fixed = pair.volumes["moving"], pair.volumes["fixed"]
+    result = registrar(pair.moving, pair.fixed, hyper)
+    warp = pair.warp(result.displacement)
+    output = {"fixed": Grid.of(fixed, fixed), "moving": Grid.of(moving, fixed), "working": pair.grid}[config.grid]
+    read_at = warp.read_at(output)
+    moved = _warped(moving, read_at)
+    field = _by_headers(read_at, output, moving, fixed)
+    determinant = jacobian(result.displacement)
+    for array, what in ((field, "the displacement"), (determinant, "the Jacobian determinant")):
+        check_finite(array.astype("float32"), what)  # all before the first file is written
     names = [each.name for each in registrar.hyper_parameters]
     measures = {
         "hyper": dict(zip(names, hyper, strict=True)),
-        "ncc_before": _ncc(prepared[1], prepared[0]),
-        "ncc_after": _ncc(prepared[1], result.moved),
-        **regularity(field, determinant),
-        "largest_displacement_mm": float(np.linalg.norm(field * np.array(fixed.spacing_mm), axis=-1).max()),
+        "similarity": config.similarity,
+        **pair.placement.measures,
+        "ncc_before": _ncc(pair.fixed, pair.unaligned),
+        "ncc_after_affine": _ncc(pair.fixed, pair.moving),
+        "ncc_after": _ncc(pair.fixed, result.moved),
+        **regularity(result.displacement, determinant),
+        "largest_displacement_mm": float(
+            np.linalg.norm(result.displacement * np.array(pair.grid.spacing_mm), axis=-1).max()
+        ),
         "seconds_with_preparation": result.seconds,  # TensorFlow's tracing and compilation for this size
     }
-    _write_like(folder.path / "moved.nii.gz", moved, fixed)
-    _write_like(folder.path / "jacobian.nii.gz", determinant.astype("float32"), fixed)
-    write_displacement(folder.path / "displacement.nii.gz", field, fixed.affine)
-    if "moving_labels" in volumes:
-        measures |= _save_labels(volumes, read_at, folder)
+    if not pair.placement.computed:
+        del measures["ncc_after_affine"]
+    like = _like(output, moving, fixed, config)
+    write_volume(folder.path / "moved.nii.gz", dataclasses.replace(like, array=check_finite(moved, "the moved image")))
+    total = jacobian(field).astype("float32")
+    write_volume(folder.path / "jacobian.nii.gz", dataclasses.replace(like, array=total))
+    write_displacement(folder.path / "displacement.nii.gz", field, output.affine)
+    if fixed.array.ndim == 3 and not np.array_equal(pair.placement.to_moving, voxel_matrix(moving, fixed)):
+        write_affine(folder.path / "affine.tfm", pair.placement.world(moving, fixed))
+    if "moving_labels" in pair.volumes:
+        measures |= _save_labels(pair, warp, output, like, folder)
     write_json(folder.path / "metrics.json", measures)
-    figure = registration_slices(
-        *(image[..., 0] for image in (*prepared, result.moved)), field, determinant, fixed.spacing_mm
-    )
-    log(
-        f"correlation of the images {measures['ncc_before']:.3f} before, {measures['ncc_after']:.3f} after; "
-        f"{measures['folding_percent']:.3g} % of the voxels fold; {result.seconds:.1f} seconds"
-    )
-    path = _write_page(config, folder, figure, measures, warning, getattr(registrar, "curve", None))
+    path = _write_page(config, folder, pair, result, determinant, measures, warning, getattr(registrar, "curve", None))
+    _say(measures, result.seconds)
     log(f"moved image: {folder.path / 'moved.nii.gz'}")
     log(f"report: {path}")
 
 
-def _prepared(intensity, volumes, config):
-    """Both images in [0, 1] on the fixed image's grid."""
-    moving, fixed = (
-        dataclasses.replace(volumes[name], array=intensity.unit_range(volumes[name].array, getattr(config, name)))
-        for name in ("moving", "fixed")
-    )
-    if not moving.same_grid(fixed):
-        # Its edge, not a fill, goes on outside: a jump there would pull at the voxels within.
-        moving = dataclasses.replace(moving, array=_warped(moving, displacement_in_moving(moving, fixed)))
-    return moving.array[..., None], fixed.array[..., None]
+def _by_headers(read_at, output, moving, fixed):
+    """The whole warp as a displacement in voxels of the output grid, where the headers place both images."""
+    matrix = np.linalg.solve(output.to_fixed, np.linalg.inv(voxel_matrix(moving, fixed)))
+    if np.array_equal(matrix, np.eye(len(matrix))):
+        return read_at
+    places = np.stack(np.meshgrid(*map(np.arange, output.shape), indexing="ij"), axis=-1).astype("float32")
+    matrix = matrix.astype("float32")
+    return (read_at + places) @ matrix[:-1, :-1].T + matrix[:-1, -1] - places
 
 
-def _warped(moving, read_at, fill=False):
-    """The moving image where it is read; outside of it its smallest value if `fill`, else its edge."""
+def _like(output, moving, fixed, config):
+    """A volume whose header the results take."""
+    if config.grid == "working":
+        return Volume(None, output.affine)
+    return moving if config.grid == "moving" else fixed
+
+
+def _warped(moving, read_at):
+    """The moving image where it is read; its smallest value beyond it, and its own type."""
     array = moving.array
     moved = keras.ops.convert_to_numpy(sample(array[None, ..., None].astype("float32"), read_at[None]))[0, ..., 0]
-    if fill:
-        moved = np.where(inside(moving, read_at), moved, array.min())
+    moved = np.where(inside(array.shape, read_at), moved, array.min())
     if np.issubdtype(array.dtype, np.integer):
         moved = np.rint(moved).astype(array.dtype)
-    return check_finite(moved, "the moved image")
+    return moved
 
 
 def _ncc(fixed, image):
     return -float(ncc_loss(fixed[None], image[None])[0])
 
 
-def _save_labels(volumes, field, folder):
+def _say(measures, seconds):
+    aligned = f", {measures['ncc_after_affine']:.3f} after the affine" if "ncc_after_affine" in measures else ""
+    log(
+        f"correlation of the images {measures['ncc_before']:.3f} before{aligned}, {measures['ncc_after']:.3f} after; "
+        f"{measures['folding_percent']:.3g} % of the voxels fold; {seconds:.1f} seconds"
+    )
+    if measures.get("mean_dice") is not None:
+        log(f"mean Dice {measures['mean_dice_before']:.3f} before, {measures['mean_dice']:.3f} after")
+
+
+def _save_labels(pair, warp, output, like, folder):
     """Write the moved labels; measures of them, where the fixed image has labels too."""
-    labels = np.asarray(volumes["moving_labels"].array)
-    values = np.unique(labels)
-    places = np.searchsorted(values, labels)
-    moved = values[warp_labels(places[..., None], field)[..., 0]].astype(labels.dtype)
-    if not volumes["moving"].same_grid(volumes["fixed"]):
-        moved = np.where(inside(volumes["moving"], field), moved, 0).astype(labels.dtype)
-    _write_like(folder.path / "moved_labels.nii.gz", moved, volumes["fixed"])
+    volumes = pair.volumes
+    moving, fixed = volumes["moving"], volumes["fixed"]
+    moved = _moved_labels(volumes["moving_labels"], warp, output)
+    write_volume(folder.path / "moved_labels.nii.gz", dataclasses.replace(like, array=moved))
     if "fixed_labels" not in volumes:
         return {}
-    target = volumes["fixed_labels"].array
+    target, own = volumes["fixed_labels"].array, Grid.of(fixed, fixed)
+    by_header = Warp(own, None, voxel_matrix(moving, fixed))
+    maps = {"dice_before": _moved_labels(volumes["moving_labels"], by_header, own)}
+    if pair.placement.computed:
+        maps["dice_after_affine"] = _moved_labels(volumes["moving_labels"], pair.warp(None), own)
+    maps["dice"] = _moved_labels(volumes["moving_labels"], warp, own)
+    values = np.unique(volumes["moving_labels"].array)
     common = [int(value) for value in np.intersect1d(values, target) if value != 0]
     alone = [int(value) for value in np.setxor1d(values, target) if value != 0]
     if alone:
         log(f"labels in one of the two maps only, left out of the Dice: {', '.join(map(str, alone))}")
     measures = {"labels_in_one_map_only": alone}
-    for name, maps in (("dice_before", labels), ("dice", moved)):
+    for name, labels in maps.items():
         scores = [
-            float(dice_per_label((target == value).astype(int), (maps == value).astype(int), 1)[0]) for value in common
+            float(dice_per_label((target == value).astype(int), (labels == value).astype(int), 1)[0])
+            for value in common
         ]
         measures[name] = dict(zip(common, scores, strict=True))
         measures[f"mean_{name}"] = float(np.mean(scores)) if scores else None
     return measures
 
 
-def _write_page(config, folder, figure, measures, warning, curve):
+def _moved_labels(volume, warp, output):
+    """A label map through a warp; 0 beyond it."""
+    labels = np.asarray(volume.array)
+    read_at = warp.read_at(output)
+    values = np.unique(labels)
+    places = np.searchsorted(values, labels)
+    moved = values[warp_labels(places[..., None], read_at)[..., 0]]
+    return np.where(inside(labels.shape, read_at), moved, 0).astype(labels.dtype)
+
+
+def _write_page(config, folder, pair, result, determinant, measures, warning, curve):
     report = Report(f"Registration: {config.moving.name} to {config.fixed.name}", folder, warning)
     report.table([{"measure": key, "value": value} for key, value in measures.items() if not isinstance(value, dict)])
-    report.figure("registration", figure, "Middle slices")
+    images = [image[..., 0] for image in (pair.moving, pair.fixed, result.moved)]
+    spacing = pair.grid.spacing_mm
+    figure = registration_slices(*images, result.displacement, determinant, spacing)
+    report.figure("registration", figure, "Middle slices of the working grid")
+    stages = {"by the headers": pair.unaligned[..., 0], "after the affine": images[0], "after the warp": images[2]}
+    if not pair.placement.computed:
+        del stages["after the affine"]
+    figure = checkerboards(images[1], stages, spacing)
+    report.figure("checkerboard", figure, "Fixed and moving image in turns: edges should go on from field to field")
+    figure = jacobian_histogram(determinant)
+    report.figure("jacobian", figure, "Jacobian determinant of the deformable part over the working grid")
     if curve:
-        report.figure("similarity", similarity_curve(curve), "Mean squared local correlation over the iterations")
+        report.figure("similarity", similarity_curve(curve), "Similarity over the iterations of each level")
     report.heading("Config")
     report.listing(config_text(config))
     report.machine()
     return report.write()
-
-
-def _write_like(path, array, fixed):
-    write_volume(path, dataclasses.replace(fixed, array=check_finite(array, path)))

@@ -10,7 +10,8 @@ from keras import ops
 
 from nets.ops.compiled import compiled, kernels_are_portable, one_graph, portable_kernels
 from nets.ops.grid import coordinate
-from nets.ops.sample import linear_at, sample
+from nets.ops.invert import invert_displacement
+from nets.ops.sample import follow, linear_at, sample
 from nets.ops.stencil import backward, forward, gaussian_taps, smooth
 from nets.registration.engine.forces import (
     SIMILARITIES,
@@ -19,6 +20,8 @@ from nets.registration.engine.forces import (
     mse_force,
     ncc_force,
 )
+from nets.registration.engine.mind import mind
+from nets.registration.engine.penalties import PENALTIES
 
 _per_size = functools.partial(compiled, any_size=False)
 
@@ -56,9 +59,51 @@ PRESETS = {
 }
 
 
-def register_pairs(
-    moving, fixed, levels=PRESETS["default"], similarity="ncc", weights=None, report=None, repeated=True
-):
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """How pairs are registered.
+
+    Args:
+        levels: Sequence of `Level`, coarse to fine.
+        similarity: "ncc" (local, squared: contrasts may differ locally in gain, offset and sign), "mse", or "mind"
+            (squared difference of descriptors: contrasts may differ in any way).
+        symmetric: Whether both images are warped to the middle, so that exchanged images give the inverse. Twice the
+            work.
+        repeated: Whether images of this size follow. Where none do, a level of little work runs uncompiled:
+            compilation takes 3 to 4 CPU seconds per level.
+        gradient: Weight of the field's squared first derivatives, 0 to 1: the share of the largest stable step
+            against them that follows each iteration.
+        bending: The same of its squared second derivatives.
+        elasticity: The same of linear elasticity, `|grad u + grad u^T|^2 / 4 + (div u)^2 / 2`.
+    """
+
+    levels: tuple = PRESETS["default"]
+    similarity: str = "ncc"
+    symmetric: bool = False
+    repeated: bool = True
+    gradient: float = 0.0
+    bending: float = 0.0
+    elasticity: float = 0.0
+
+    def __post_init__(self):
+        if self.similarity not in SIMILARITIES:
+            raise ValueError(
+                f"Received an invalid value for `similarity`, expected one of {tuple(SIMILARITIES)}. "
+                f"Received: similarity={self.similarity}"
+            )
+        if not all(0.0 <= weight <= 1.0 for weight in self.penalties):
+            raise ValueError(
+                "Expected weights of gradient, bending and elasticity from 0 to 1. "
+                f"Received: {self.penalties}"
+            )
+
+    @property
+    def penalties(self):
+        """Weights of gradient, bending and elasticity."""
+        return self.gradient, self.bending, self.elasticity
+
+
+def register_pairs(moving, fixed, method=None, weights=None, start=None, report=None):
     """Displacements between pairs of images that overlap already.
 
     A level's field is updated by `u <- smooth(d + u o (id + d))`: d is the similarity's force, smoothed and scaled to
@@ -68,42 +113,51 @@ def register_pairs(
     Args:
         moving: Tensor `(batch, i, j[, k], 1)`, in [0, 1].
         fixed: Tensor of the same shape.
-        levels: Sequence of `Level`, coarse to fine.
-        similarity: "ncc" (local, squared: contrasts may differ locally in gain, offset and sign) or "mse".
+        method: `Method`; None for its defaults.
         weights: Tensor of the shape of `fixed`: how much each voxel counts; None for 1 everywhere.
+        start: Displacement `(batch, i, j[, k], rank)` to begin with; None for 0.
         report: Function of a level's factor, its iterations so far and the similarities `(batch,)`, of the field
             before the last of them, called at the first iteration of each level, every 10th and the last.
-        repeated: Whether images of this size follow. Where none do, a level of little work runs uncompiled:
-            compilation takes 3 to 4 CPU seconds per level.
 
     Returns:
         Float32 displacement `(batch, i, j[, k], rank)`, in voxels, pull-back.
 
     Raises:
-        ValueError: If the shapes differ, an axis is shorter than 4 voxels, or the similarity is unknown.
+        ValueError: If the shapes differ, an axis is shorter than 4 voxels, or a symmetric registration is to begin with
+            a displacement.
 
     Reference:
         - Yushkevich et al., Fast automatic segmentation of hippocampal subfields and medial temporal lobe
           subregions in 3 Tesla and 7 Tesla T2-weighted MRI, 2016 (the update); Avants et al., Symmetric
           diffeomorphic image registration with cross-correlation, 2008.
     """
+    method = method or Method()
     moving, fixed = ops.cast(moving, "float32"), ops.cast(fixed, "float32")
-    _check(moving, fixed, similarity)
+    _check(moving, fixed, method, start)
     size = tuple(fixed.shape[1:-1])
     weights = ops.ones_like(fixed) if weights is None else ops.cast(weights, "float32")
-    field, factor = ops.zeros((fixed.shape[0], len(size), *size)), 1
-    for level in levels:
+    images = (moving, fixed, weights)
+    if method.symmetric:  # each of two fields leads one of the images to the middle
+        images = [ops.concatenate(both) for both in ((moving, fixed), (fixed, moving), (weights, weights))]
+    field, factor = ops.zeros((images[0].shape[0], len(size), *size)), 1
+    if start is not None:
+        field = _components_first(ops.cast(start, "float32"))
+    for level in method.levels:
         if level.factor > 1 and min(size) // level.factor < SMALLEST:
             continue
-        images = [_averaged(image, level.factor) for image in (moving, fixed, weights)]
-        field = _on_level(field, factor, level.factor, tuple(images[1].shape[1:-1]))
-        little = not repeated and level.iterations * math.prod(field.shape[2:]) < WORTH_COMPILING
+        averaged = [_averaged(image, level.factor) for image in images]
+        field = _on_level(field, factor, level.factor, tuple(averaged[1].shape[1:-1]))
+        little = not method.repeated and level.iterations * math.prod(field.shape[2:]) < WORTH_COMPILING
         with portable_kernels() if little else contextlib.nullcontext():
-            field, factor = _run_level(*images, field, level, similarity, report), level.factor
-    return _components_last(_on_level(field, factor, 1, size))
+            field, factor = _run_level(*averaged, field, level, method, report), level.factor
+    field = _components_last(_on_level(field, factor, 1, size))
+    if method.symmetric:
+        to_moving, to_fixed = ops.split(field, 2)
+        field = follow(to_moving, invert_displacement(to_fixed)[0])
+    return field
 
 
-def _check(moving, fixed, similarity):
+def _check(moving, fixed, method, start):
     if tuple(moving.shape) != tuple(fixed.shape) or len(fixed.shape) not in (4, 5) or fixed.shape[-1] != 1:
         raise ValueError(
             "Expected moving and fixed images of one shape (batch, i, j[, k], 1). "
@@ -113,18 +167,17 @@ def _check(moving, fixed, similarity):
         raise ValueError(
             f"Expected {SMALLEST} voxels or more along each axis. Received: fixed.shape={tuple(fixed.shape)}"
         )
-    if similarity not in SIMILARITIES:
-        raise ValueError(
-            f"Received an invalid value for `similarity`, expected one of {tuple(SIMILARITIES)}. "
-            f"Received: similarity={similarity}"
-        )
+    if start is not None and method.symmetric:
+        raise ValueError("Received a displacement to begin with and symmetric=True; give one of the two.")
 
 
-def _run_level(moving, fixed, weights, field, level, similarity, report):
+def _run_level(moving, fixed, weights, field, level, method, report):
     fixed, weights = _components_first(fixed), _components_first(weights)
-    statistics = _statistics(level.radius)(fixed) if similarity == "ncc" else ()
-    step = _step(level, similarity, kernels_are_portable())
-    length = ops.convert_to_tensor([level.step, SIMILARITIES[similarity]], "float32")
+    if method.similarity == "mind":
+        moving, fixed = _components_last(_mind(_components_first(moving))), _mind(fixed)
+    statistics = _statistics(level.radius)(fixed) if method.similarity == "ncc" and not method.symmetric else ()
+    step = _step(level, method, kernels_are_portable())
+    length = ops.convert_to_tensor([level.step, SIMILARITIES[method.similarity]], "float32")
     before = None
     for iteration in range(1, level.iterations + 1):
         field, value = step(field, moving, fixed, weights, length, *statistics)
@@ -140,7 +193,7 @@ def _run_level(moving, fixed, weights, field, level, similarity, report):
 
 
 @functools.cache
-def _step(level, similarity, portable):
+def _step(level, method, portable):
     """One iteration at a level as one graph of kernels: field, images and step length to the new field.
 
     A graph keeps the kind of kernels that it was traced with, so that each kind has its own.
@@ -150,14 +203,26 @@ def _step(level, similarity, portable):
 
     def step(field, moving, fixed, weights, length, *statistics):
         moved = _warp(moving, field)
-        if similarity == "ncc":
+        if method.symmetric:  # the target of each image is the other, where it is now
+            fixed = ops.concatenate(ops.split(moved, 2)[::-1])
+            statistics = _statistics(level.radius)(fixed) if method.similarity == "ncc" else ()
+        if method.similarity == "ncc":
             means = _moved_statistics(level.radius)(moved, fixed)
             force, value = _ncc_force(moved, fixed, *statistics, means, weights)
         else:
             force, value = _mse_force(moved, fixed, weights)
-        return smooth_total(_follow_step(field, smooth_update(force), length)), value
+        field = smooth_total(_follow_step(field, smooth_update(force), length))
+        for name, weight in zip(PENALTIES, method.penalties, strict=True):
+            if weight:
+                field = _relaxation(name, weight)(field)
+        return field, value
 
     return one_graph(step)
+
+
+@functools.cache
+def _relaxation(name, weight):
+    return _per_size(functools.partial(PENALTIES[name], weight=weight))
 
 
 @functools.cache
@@ -175,7 +240,7 @@ def _moved_statistics(radius):
     return _per_size(functools.partial(moved_statistics, radius=radius))
 
 
-_ncc_force, _mse_force = _per_size(ncc_force), _per_size(mse_force)
+_ncc_force, _mse_force, _mind = _per_size(ncc_force), _per_size(mse_force), _per_size(mind)
 
 
 @_per_size

@@ -11,7 +11,7 @@ FLOOR = 1e-3  # of local variances, images in [0, 1]: flat regions get no say
 ROUNDING = 1e-6  # a variance below it is rounding error
 # Similarity -> length of a force, the longest of an image, below which it is taken to be near its optimum: a step is no
 # longer brought to full length, or rounding errors alone would move equal images. A tenth of what brains begin with.
-SIMILARITIES = {"ncc": 0.05, "mse": 0.002}
+SIMILARITIES = {"ncc": 0.05, "mse": 0.002, "mind": 0.05}
 
 
 def local_statistics(fixed, radius):

@@ -1,0 +1,139 @@
+"""How the moving image lies over the fixed one before anything is deformed."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from app.data.affine_file import read_affine
+from app.errors import UserError
+from app.notes import note
+from app.systems.registration.placed import overlap, voxel_matrix
+from app.training.run_folder import log
+
+LEAST_OVERLAP = 0.1  # of the fixed image's grid
+SAID_OVERLAP = 0.9
+STRANGE = 0.97  # of the fixed image's variance left unexplained
+KINDS = {"auto": "affine", "rigid": "rigid", "similarity": "similarity", "scaling": "scaling"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """Where the moving image lies.
+
+    Args:
+        to_moving: `(rank + 1, rank + 1)`, from voxels of the fixed image to voxels of the moving one.
+        computed: Whether an alignment was computed.
+        measures: Dict of what was measured.
+    """
+
+    to_moving: np.ndarray
+    computed: bool = False
+    measures: dict = dataclasses.field(default_factory=dict)
+
+    def world(self, moving, fixed):
+        """`(4, 4)`, RAS millimetres of the fixed image to those of the moving one; 3D only."""
+        return np.asarray(moving.affine, float) @ self.to_moving @ np.linalg.inv(np.asarray(fixed.affine, float))
+
+
+def check_placement(config, moving, fixed):
+    """What can be refused before anything is computed.
+
+    Args:
+        config: `RegisterConfig`.
+        moving: `Volume`.
+        fixed: `Volume`.
+
+    Returns:
+        `Placement` by the headers or by the file that the config names.
+
+    Raises:
+        UserError: If the images do not overlap though nothing is to be aligned, or the file is wrong.
+    """
+    same = moving.same_grid(fixed, (config.moving, config.fixed))
+    placement = Placement(voxel_matrix(moving, fixed))
+    by_file = config.affine not in (*KINDS, "none")
+    if by_file:
+        if fixed.array.ndim == 2:
+            raise UserError(f"{config.affine}: an affine file is read for 3D images only; set affine: auto or none")
+        world = read_affine(config.affine)
+        placement = Placement(np.linalg.solve(np.asarray(moving.affine, float), world @ np.asarray(fixed.affine, float)))
+    if config.affine in KINDS or (same and not by_file):
+        return placement
+    _check_overlap(config, moving, fixed, placement, "by the affine file" if by_file else "by the headers")
+    return placement
+
+
+def place(config, volumes, unit_range, by_header):
+    """Align two images, as the config asks.
+
+    Args:
+        config: `RegisterConfig`.
+        volumes: Dict of `moving` and `fixed`, `Volume`s.
+        unit_range: Function of a volume's key that gives its array in [0, 1].
+        by_header: Of `check_placement`.
+
+    Returns:
+        `Placement`.
+
+    Raises:
+        UserError: If the aligned images hardly overlap.
+    """
+    if config.affine not in KINDS:
+        return by_header
+    from nets.registration.engine.affine import align
+
+    moving, fixed = volumes["moving"], volumes["fixed"]
+    rank = fixed.array.ndim
+    fixed_to_world = np.diag([*fixed.spacing_mm, 1.0]) if rank == 2 else np.asarray(fixed.affine, float)
+    moving_to_world = fixed_to_world @ np.linalg.inv(by_header.to_moving)
+    result = align(unit_range("moving"), unit_range("fixed"), moving_to_world, fixed_to_world, KINDS[config.affine])
+    placement = Placement(
+        np.linalg.solve(moving_to_world, result.matrix @ fixed_to_world),
+        True,
+        {"unexplained_by_header": result.before, "unexplained_after_affine": result.after, **_said(result.matrix)},
+    )
+    _check_overlap(config, moving, fixed, placement, "after the affine alignment")
+    _log(config, result, placement.measures)
+    return placement
+
+
+def _said(matrix):
+    """A matrix in words: turn, size and shift."""
+    linear = matrix[:-1, :-1]
+    left, sizes, right = np.linalg.svd(linear)
+    turn = left @ right
+    cosine = (np.trace(turn) - 1) / 2 if len(turn) == 3 else turn[0, 0]
+    return {
+        "turn_degrees": math.degrees(math.acos(np.clip(cosine, -1, 1))),
+        "volume_factor": float(np.prod(sizes)),
+    }
+
+
+def _log(config, result, measures):
+    log(
+        f"{KINDS[config.affine]} alignment: turned by {measures['turn_degrees']:.1f} degrees, volume times "
+        f"{measures['volume_factor']:.2f}; unexplained variance {result.before:.3f} by the headers, {result.after:.3f} now"
+    )
+    if result.start == "search":
+        note(
+            f"{config.moving}: the headers' orientation fits worse than that of a search over all rotations, which was "
+            "taken; set affine: none to keep the headers'"
+        )
+    if result.after > STRANGE:
+        note(f"{config.moving}: has hardly anything in common with {config.fixed}; look at the figure")
+
+
+def _check_overlap(config, moving, fixed, placement, by):
+    share = overlap(moving, fixed, placement.to_moving)
+    if share < LEAST_OVERLAP * min(1.0, _volume(moving) / _volume(fixed)):
+        remedy = "set affine: auto, or correct a header" if not placement.computed else "crop the larger of the two"
+        raise UserError(
+            f"{config.moving}: only {100 * share:.0f} % of {config.fixed} lies within its grid {by}; {remedy}"
+        )
+    if share < SAID_OVERLAP:
+        note(f"{config.fixed}: {100 * (1 - share):.0f} % of it lies beyond the grid of {config.moving}; not compared")
+
+
+def _volume(volume):
+    return float(np.prod(np.array(volume.array.shape) * volume.spacing_mm))

@@ -1,0 +1,41 @@
+"""How the intensities of two images that lie on each other are related."""
+
+import numpy as np
+from scipy.optimize import isotonic_regression
+
+BINS = 48
+FEWEST = 5  # voxels of a bin that counts
+
+
+def monotone_share(moving, fixed, weights=None):
+    """How much of what one image's intensities tell of the other's, a rising or a falling function tells.
+
+    Both images have background of 0, which is left out: it would make any relation look monotone.
+
+    Args:
+        moving: Array `(i, j[, k])`, in [0, 1], on the fixed image's grid.
+        fixed: Array of the same shape.
+        weights: Array of the same shape, 0 where voxels are not compared; None for all.
+
+    Returns:
+        Share of the explained variance, 0 to 1 (1 where nothing is explained at all), and the share of the fixed image's
+        variance that is explained by any function.
+    """
+    chosen = (moving > 0) & (fixed > 0)
+    if weights is not None:
+        chosen &= weights > 0
+    x, y = moving[chosen].astype(float), fixed[chosen].astype(float)
+    if len(x) < FEWEST * BINS or y.var() == 0:
+        return 1.0, 0.0
+    place = np.minimum((x * BINS).astype(int), BINS - 1)
+    counts = np.bincount(place, minlength=BINS)
+    kept = counts >= FEWEST
+    means = np.bincount(place, y, BINS)[kept] / counts[kept]
+    counts, total = counts[kept], y.mean()
+
+    def explained(curve):
+        return float(np.sum(counts * (curve - total) ** 2) / len(y) / y.var())
+
+    free = explained(means)
+    curves = [isotonic_regression(means, weights=counts, increasing=rising).x for rising in (True, False)]
+    return min(1.0, max(map(explained, curves)) / max(free, 1e-12)), free
