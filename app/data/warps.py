@@ -27,7 +27,8 @@ def write_displacement(path, displacement, affine):
 
     rank = displacement.shape[-1]
     check_finite(displacement, path)
-    vectors = ((displacement @ np.asarray(affine)[:3, :rank].T) * RAS_TO_LPS).astype("float32")
+    turn = (np.asarray(affine)[:3, :rank].T * RAS_TO_LPS).astype("float32")
+    vectors = np.asarray(displacement, "float32") @ turn
     shape = (*displacement.shape[:-1], *[1] * (4 - rank), 3)
     header = nibabel.Nifti1Header()
     header.set_data_dtype("float32")

@@ -62,8 +62,9 @@ def _register(config, folder, trained, hyper, volumes, by_header, grid):
 
     rule = trained.contract.intensity if trained else IntensityRule()
     images = {name: rule.unit_range(volumes[name].array, getattr(config, name)) for name in ("moving", "fixed")}
-    placement = place(config, volumes, images.get, by_header)
-    pair = Pair.of(volumes, placement, by_header, grid, images.get, fill=trained is not None)
+    placement = place(config, volumes, images, by_header)
+    pair = Pair.of(volumes, placement, by_header, grid, images, fill=trained is not None)
+    del images  # as large as what follows
     log(f"compared on {_by(grid.shape)} voxels of {_mm(grid.spacing_mm)} mm")
     registrar = _registrar(config, trained, pair)
     simulated = trained is not None and trained.contract.simulated
@@ -105,7 +106,11 @@ def _similarity(config, pair):
 def _as_trained(config, volumes, grid):
     """Without an alignment where both images are as in a model's training, which had none."""
     moving, fixed = volumes["moving"], volumes["fixed"]
-    if config.affine == "auto" and moving.same_grid(fixed) and np.array_equal(grid.to_fixed, np.eye(len(grid.to_fixed))):
+    if (
+        config.affine == "auto"
+        and moving.same_grid(fixed)
+        and np.array_equal(grid.to_fixed, np.eye(len(grid.to_fixed)))
+    ):
         note("affine: none, since both images lie on a grid as in the model's training; set affine to align them first")
         return config.model_copy(update={"affine": "none"})
     return config

@@ -22,8 +22,8 @@ class RegisterConfig(TaskConfig):
     """Image that it is warped to, of any size, spacing and orientation."""
     affine: Literal["auto", "rigid", "similarity", "scaling", "none"] | Path = "auto"
     """Alignment before anything is deformed: "rigid" (6 parameters), "similarity" (7), "scaling" (9), "auto" (12; with
-    a model none, where both images lie on a grid as in its training), "none" (by the headers alone), or a file of ITK or
-    ANTs (.tfm, .txt, .mat)."""
+    a model none, where both images lie on a grid as in its training), "none" (by the headers alone), or a file of ITK
+    or ANTs (.tfm, .txt, .mat)."""
     model: Path | None = None
     """Run folder of a trained model, or its model.keras; without, the pair is registered by an optimisation of its
     own."""

@@ -4,6 +4,8 @@ import itertools
 
 import numpy as np
 
+SLAB = 2**20  # voxels looked at together
+
 
 def folding_voxels(displacement):
     """How many voxels a displacement folds at.
@@ -28,17 +30,29 @@ def folding_voxels(displacement):
     rank = len(shape) - 1
     if rank not in (2, 3) or shape[-1] != rank or min(shape[:-1]) < 2:
         raise ValueError(f"Expected a displacement (i, j[, k], 2 or 3), each axis 2 or longer. Received: shape={shape}")
-    parts = np.moveaxis(np.asarray(displacement, "float32"), -1, 0)
+    count, size = 0, max(1, SLAB // int(np.prod(shape[1:-1])))
+    for first in range(0, shape[0], size):  # a slab with its neighbours: the whole would take thirty times its memory
+        before, last = min(first, 1), min(first + size, shape[0])
+        start = max(0, min(first - before, shape[0] - 2))
+        folds = _folds(np.asarray(displacement[start : last + 1], "float32"))
+        count += int(folds[first - start : last - start].sum())
+    return count
+
+
+def _folds(displacement):
+    """Which voxels fold."""
+    rank = displacement.ndim - 1
+    parts = np.moveaxis(displacement, -1, 0)
     sides = []  # of each axis: the slope behind each voxel and that before it, `(rank, i, j[, k])`
     for axis in range(rank):
         slope = np.diff(parts, axis=axis + 1)
         slope[axis] += 1.0
         first, last = (np.take(slope, [end], axis + 1) for end in (0, -1))
         sides.append([np.concatenate(both, axis + 1) for both in ((first, slope), (slope, last))])
-    folds = np.zeros(shape[:-1], bool)
+    folds = np.zeros(displacement.shape[:-1], bool)
     for columns in itertools.product(*sides):
         folds |= _determinant(columns) <= 0
-    return int(folds.sum())
+    return folds
 
 
 def folding_percent(displacement):

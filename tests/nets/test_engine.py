@@ -6,7 +6,7 @@ import scipy.ndimage
 
 from nets.ops import sample
 from nets.ops.folding import folding_voxels
-from nets.registration.engine.deformable import Level, register_pairs
+from nets.registration.engine.deformable import Level, Method, register_pairs
 from nets.registration.engine.forces import (
     FLOOR,
     local_statistics,
@@ -84,22 +84,22 @@ def test_the_force_of_the_squared_difference(rng):
     assert float(numpy(value)[0]) == pytest.approx(-np.mean((fixed - moved) ** 2), rel=1e-5)
 
 
-@pytest.mark.parametrize("similarity", ["ncc", "mse"])
+@pytest.mark.parametrize(("similarity", "left"), [("ncc", 0.25), ("mse", 0.25), ("mind", 0.45)])
 @pytest.mark.parametrize("shape", [(32, 36, 30), (48, 40)])
-def test_a_known_field_is_recovered(rng, shape, similarity):
-    """In 2D as in 3D, to a quarter of what had to be found, without folding."""
+def test_a_known_field_is_recovered(rng, shape, similarity, left):
+    """In 2D as in 3D, most of what had to be found, without folding."""
     moving, fixed, truth = pair(rng, shape)
-    field = numpy(register_pairs(moving, fixed, LEVELS, similarity))[0]
+    field = numpy(register_pairs(moving, fixed, Method(LEVELS, similarity)))[0]
     inner = (slice(4, -4),) * len(shape)
     error = np.linalg.norm(field - truth, axis=-1)[inner].mean()
-    assert error < 0.25 * np.linalg.norm(truth, axis=-1)[inner].mean()
+    assert error < left * np.linalg.norm(truth, axis=-1)[inner].mean()
     assert folding_voxels(field) == 0
 
 
 def test_contrast_does_not_matter_to_the_local_correlation(rng):
     """Inverted and with another gain the field is the same: the similarity is a squared correlation."""
     moving, fixed, _ = pair(rng, (24, 28, 26))
-    field, inverted = (numpy(register_pairs(image, fixed, LEVELS)) for image in (moving, 1.0 - moving))
+    field, inverted = (numpy(register_pairs(image, fixed, Method(LEVELS))) for image in (moving, 1.0 - moving))
     np.testing.assert_allclose(inverted, field, atol=5e-3)
 
 
@@ -108,15 +108,17 @@ def test_pairs_do_not_touch_each_other(rng):
     pairs = [pair(rng, (24, 20, 22), size) for size in (1.0, 2.5)]
     moving, fixed = (np.concatenate([each[place] for each in pairs]) for place in (0, 1))
     levels = (Level(2, 8), Level(1, 8))  # too few to stall, at which a batch stops together
-    together = numpy(register_pairs(moving, fixed, levels))
+    together = numpy(register_pairs(moving, fixed, Method(levels)))
     for number, (one_moving, one_fixed, _) in enumerate(pairs):
-        np.testing.assert_allclose(together[number], numpy(register_pairs(one_moving, one_fixed, levels))[0], atol=1e-4)
+        np.testing.assert_allclose(
+            together[number], numpy(register_pairs(one_moving, one_fixed, Method(levels)))[0], atol=1e-4
+        )
 
 
 def test_uncompiled_kernels_give_the_same(rng):
     """What a single pair runs on must not be another algorithm."""
     moving, fixed, _ = pair(rng, (24, 20, 22))
-    once, repeated = (numpy(register_pairs(moving, fixed, LEVELS, repeated=flag)) for flag in (False, True))
+    once, repeated = (numpy(register_pairs(moving, fixed, Method(LEVELS, repeated=flag))) for flag in (False, True))
     np.testing.assert_allclose(once, repeated, atol=0.02)  # rounding grows over 80 iterations
     assert np.abs(once - repeated).mean() < 1e-3
 
@@ -129,9 +131,9 @@ def test_voxels_without_weight_do_not_count(rng):
     damaged = np.where(weights == 0, 0.5, fixed).astype("float32")
     level = (Level(1, 10, 1),)
     # Beyond the boxes that reach into the mask nothing changes but by smoothing.
-    clean, masked = (numpy(register_pairs(moving, image, level, "mse", weights)) for image in (fixed, damaged))
+    clean, masked = (numpy(register_pairs(moving, image, Method(level, "mse"), weights)) for image in (fixed, damaged))
     np.testing.assert_allclose(masked, clean, atol=1e-5)
-    unmasked = numpy(register_pairs(moving, damaged, level, "mse"))
+    unmasked = numpy(register_pairs(moving, damaged, Method(level, "mse")))
     assert np.abs(unmasked - clean).max() > 0.05
 
 
@@ -139,7 +141,7 @@ def test_equal_images_stay_where_they_are(rng):
     """And a level stops once the similarity stalls, before its iterations are spent."""
     image = texture(rng, (20, 20, 20))[None, ..., None]
     calls = []
-    field = register_pairs(image, image, (Level(1, 200, 1),), report=lambda *facts: calls.append(facts))
+    field = register_pairs(image, image, Method((Level(1, 200, 1),)), report=lambda *facts: calls.append(facts))
     assert np.abs(numpy(field)).max() < 0.1
     assert calls[-1][1] <= 20
     assert [calls[0][0], calls[0][1]] == [1, 1]
@@ -154,4 +156,4 @@ def test_wrong_arguments(rng):
     with pytest.raises(ValueError, match="4 voxels or more"):
         register_pairs(image[:, :2], image[:, :2])
     with pytest.raises(ValueError, match="similarity"):
-        register_pairs(image, image, similarity="ssd")
+        Method(similarity="ssd")

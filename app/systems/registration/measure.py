@@ -8,6 +8,8 @@ from app.reporting.overlap import dice_per_label, hd95_per_label
 from nets.ops import jacobian_determinant, sample
 from nets.ops.folding import folding_percent
 
+SLAB = 2**21  # voxels looked at together
+
 
 def jacobian(displacement):
     """Jacobian determinant of a transform, by central differences.
@@ -18,7 +20,13 @@ def jacobian(displacement):
     Returns:
         Array `(*shape)`, float32.
     """
-    return keras.ops.convert_to_numpy(jacobian_determinant(displacement[None]))[0]
+    length = len(displacement)
+    size, parts = max(2, SLAB // int(np.prod(displacement.shape[1:-1]))), []
+    for first in range(0, length, size):  # a slab with its neighbours: the whole would take twenty times its memory
+        last, start = min(first + size, length), max(0, first - 2)
+        slab = keras.ops.convert_to_numpy(jacobian_determinant(displacement[None, start : last + 1]))[0]
+        parts.append(slab[first - start : last - start])
+    return np.concatenate(parts)
 
 
 def warp_labels(labels, displacement):

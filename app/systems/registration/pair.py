@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from app.systems.registration.place import Placement
-from app.systems.registration.placed import Grid, Warp
+from app.systems.registration.placed import Grid, Warp, inside_linear
 from app.systems.registration.working import prepared
 
 
@@ -32,13 +32,26 @@ class Pair:
     weights: np.ndarray
 
     @classmethod
-    def of(cls, volumes, placement, by_header, grid, unit_range, fill):
-        """Bring a placed pair to a grid; see `prepared`."""
-        moving, fixed, weights = prepared(volumes, placement.to_moving, grid, unit_range, fill)
+    def of(cls, volumes, placement, by_header, grid, images, fill):
+        """Bring a placed pair to a grid.
+
+        Args:
+            volumes: As of the class.
+            placement: `Placement` to use.
+            by_header: `Placement` by the headers alone.
+            grid: `Grid`.
+            images: Dict of `moving` and `fixed`: the volumes' arrays in [0, 1].
+            fill: As of `prepared`.
+        """
+        to_moving, to_fixed = placement.to_moving @ grid.to_fixed, grid.to_fixed
+        moving = prepared(images["moving"], to_moving, grid.shape, fill)
+        fixed = prepared(images["fixed"], to_fixed, grid.shape, fill)
         unaligned = moving
         if placement.computed:
-            unaligned = prepared(volumes, by_header.to_moving, grid, unit_range, fill)[0]
-        return cls(volumes, placement, grid, moving, fixed, unaligned, weights)
+            unaligned = prepared(images["moving"], by_header.to_moving @ grid.to_fixed, grid.shape, fill)
+        within = inside_linear(images["moving"].shape, to_moving, grid.shape)
+        within &= inside_linear(images["fixed"].shape, to_fixed, grid.shape)
+        return cls(volumes, placement, grid, moving, fixed, unaligned, within[..., None].astype("float32"))
 
     def warp(self, displacement):
         """From the fixed image to the moving one.

@@ -57,20 +57,22 @@ def check_placement(config, moving, fixed):
         if fixed.array.ndim == 2:
             raise UserError(f"{config.affine}: an affine file is read for 3D images only; set affine: auto or none")
         world = read_affine(config.affine)
-        placement = Placement(np.linalg.solve(np.asarray(moving.affine, float), world @ np.asarray(fixed.affine, float)))
+        placement = Placement(
+            np.linalg.solve(np.asarray(moving.affine, float), world @ np.asarray(fixed.affine, float))
+        )
     if config.affine in KINDS or (same and not by_file):
         return placement
     _check_overlap(config, moving, fixed, placement, "by the affine file" if by_file else "by the headers")
     return placement
 
 
-def place(config, volumes, unit_range, by_header):
+def place(config, volumes, images, by_header):
     """Align two images, as the config asks.
 
     Args:
         config: `RegisterConfig`.
         volumes: Dict of `moving` and `fixed`, `Volume`s.
-        unit_range: Function of a volume's key that gives its array in [0, 1].
+        images: Dict of `moving` and `fixed`: their arrays in [0, 1].
         by_header: Of `check_placement`.
 
     Returns:
@@ -87,11 +89,11 @@ def place(config, volumes, unit_range, by_header):
     rank = fixed.array.ndim
     fixed_to_world = np.diag([*fixed.spacing_mm, 1.0]) if rank == 2 else np.asarray(fixed.affine, float)
     moving_to_world = fixed_to_world @ np.linalg.inv(by_header.to_moving)
-    result = align(unit_range("moving"), unit_range("fixed"), moving_to_world, fixed_to_world, KINDS[config.affine])
+    result = align(images["moving"], images["fixed"], moving_to_world, fixed_to_world, KINDS[config.affine])
     placement = Placement(
         np.linalg.solve(moving_to_world, result.matrix @ fixed_to_world),
         True,
-        {"unexplained_by_header": result.before, "unexplained_after_affine": result.after, **_said(result.matrix)},
+        {"variance_left_by_headers": result.before, "variance_left_after_affine": result.after, **_said(result.matrix)},
     )
     _check_overlap(config, moving, fixed, placement, "after the affine alignment")
     _log(config, result, placement.measures)
@@ -113,7 +115,7 @@ def _said(matrix):
 def _log(config, result, measures):
     log(
         f"{KINDS[config.affine]} alignment: turned by {measures['turn_degrees']:.1f} degrees, volume times "
-        f"{measures['volume_factor']:.2f}; unexplained variance {result.before:.3f} by the headers, {result.after:.3f} now"
+        f"{measures['volume_factor']:.2f}; variance left {result.before:.3f} by the headers, {result.after:.3f} now"
     )
     if result.start == "search":
         note(

@@ -58,19 +58,35 @@ class Warp:
         Returns:
             Float32 displacement `(*output.shape, rank)` in voxels of the moving image, for `sample`.
         """
-        matrix = (self.to_moving @ self.grid.to_fixed).astype("float32")
-        places = _grid(output.shape)
-        here = places
-        if output is not self.grid and not np.array_equal(output.to_fixed, self.grid.to_fixed):
-            here = _through(np.linalg.solve(self.grid.to_fixed, output.to_fixed).astype("float32"), places)
-        if self.displacement is not None:
-            field = self.displacement
-            if here is not places or output.shape != self.grid.shape:
-                field = keras.ops.convert_to_numpy(sample(field[None], (here - places)[None]))[0]
-            here = here + field
-        if np.array_equal(matrix, np.eye(len(matrix))):
-            return here - places
-        return _through(matrix, here) - places
+        matrix = self.to_moving @ self.grid.to_fixed
+        field, to_grid = self.displacement, np.linalg.solve(self.grid.to_fixed, output.to_fixed)
+        if output.shape == self.grid.shape and np.allclose(to_grid, np.eye(len(to_grid)), atol=1e-9):
+            return linear_displacement(matrix, output.shape) if field is None else displaced(matrix, field)
+        if field is None:
+            return linear_displacement(matrix @ to_grid, output.shape)
+        here = linear_displacement(to_grid, output.shape)
+        here += keras.ops.convert_to_numpy(sample(field[None], here[None]))[0]
+        return displaced(matrix, here)
+
+
+def displaced(matrix, displacement):
+    """An affine transform after a displacement, `M (p + u) - p`.
+
+    Args:
+        matrix: `(rank + 1, rank + 1)`.
+        displacement: Array `(*shape, rank)`.
+
+    Returns:
+        Float32 array of the same shape; the displacement itself where the matrix is the identity.
+    """
+    if np.array_equal(matrix, np.eye(len(matrix))):
+        return displacement
+    result = linear_displacement(matrix, displacement.shape[:-1])
+    rows = matrix.astype("float32")
+    for row in range(len(matrix) - 1):  # component by component: the whole takes three times the memory
+        for column in range(len(matrix) - 1):
+            result[..., row] += rows[row, column] * displacement[..., column]
+    return result
 
 
 def voxel_matrix(moving, fixed):
@@ -101,8 +117,12 @@ def inside(moving_shape, displacement):
     Returns:
         Boolean array of the displacement's grid.
     """
-    places = _grid(displacement.shape[:-1]) + displacement
-    return np.all((places >= -0.5) & (places <= np.array(moving_shape) - 0.5), axis=-1)
+    axes = np.ix_(*(np.arange(size, dtype="float32") for size in displacement.shape[:-1]))
+    within = np.ones(displacement.shape[:-1], bool)
+    for number, (count, axis) in enumerate(zip(moving_shape, axes, strict=True)):
+        places = axis + displacement[..., number]
+        within &= (places >= -0.5) & (places <= count - 0.5)
+    return within
 
 
 def linear_displacement(matrix, shape):
@@ -115,8 +135,24 @@ def linear_displacement(matrix, shape):
     Returns:
         Float32 array `(*shape, rank)`.
     """
-    places = _grid(shape)
-    return _through(matrix.astype("float32"), places) - places
+    return np.stack(list(_rows(matrix - np.eye(len(matrix)), shape)), axis=-1)
+
+
+def inside_linear(size, matrix, shape):
+    """Which voxels of a grid lie within an image, to the outer faces of its voxels.
+
+    Args:
+        size: Voxels of the image along each axis.
+        matrix: As of `linear_displacement`.
+        shape: Of the grid.
+
+    Returns:
+        Boolean array of the grid's shape.
+    """
+    within = np.ones(shape, bool)
+    for count, places in zip(size, _rows(matrix, shape), strict=True):
+        within &= (places >= -0.5) & (places <= count - 0.5)
+    return within
 
 
 def overlap(moving, fixed, to_moving):
@@ -136,8 +172,11 @@ def overlap(moving, fixed, to_moving):
     return float(np.all((places >= -0.5) & (places <= np.array(moving.array.shape) - 0.5), axis=-1).mean())
 
 
-def _grid(shape):
-    return np.stack(np.meshgrid(*(np.arange(size, dtype="float32") for size in shape), indexing="ij"), axis=-1)
+def _rows(matrix, shape):
+    """Each component of `M p` over a grid, without the translation's row."""
+    axes = np.ix_(*(np.arange(size, dtype="float32") for size in shape))
+    rows = matrix[:-1].astype("float32")
+    return (sum(factor * axis for factor, axis in zip(row, axes, strict=False)) + row[-1] for row in rows)
 
 
 def _through(matrix, places):

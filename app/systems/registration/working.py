@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from app.systems.registration.placed import Grid, inside, linear_displacement
+from app.systems.registration.placed import Grid, inside_linear, linear_displacement
 from nets.ops.sample import sample
 
 ISOTROPIC = 1.1  # longest over shortest voxel side up to which a grid is taken as it is
@@ -94,28 +94,23 @@ def on_grid(array, matrix, shape):
     return keras.ops.convert_to_numpy(sample(x, read_at[None]))[0, ..., 0]
 
 
-def prepared(volumes, to_moving, grid, unit_range, fill=False):
-    """Both images on a grid, and which voxels can be compared.
+def prepared(array, matrix, shape, fill):
+    """An image in [0, 1] on the working grid.
 
     Args:
-        volumes: Dict of `moving` and `fixed`, `Volume`s.
-        to_moving: As of `placed.Warp`.
-        grid: `Grid`.
-        unit_range: Function of a volume's key that gives its array in [0, 1].
-        fill: Whether an image is 0 beyond its grid, as in a network's training; else its edge goes on there, since a
-            jump would pull at the voxels within.
+        array: `(i, j[, k])`.
+        matrix: As of `on_grid`.
+        shape: As of `on_grid`.
+        fill: Whether it is 0 beyond its own grid, as in a network's training; else its edge goes on there, since a jump
+            would pull at the voxels within.
 
     Returns:
-        Arrays `(*grid.shape, 1)`: moving, fixed, and weights of 0 and 1.
+        Float32 array `(*shape, 1)`.
     """
-    matrices = {"moving": to_moving @ grid.to_fixed, "fixed": grid.to_fixed}
-    images, both = [], 1.0
-    for name, matrix in matrices.items():
-        image = on_grid(unit_range(name), matrix, grid.shape)
-        within = inside(volumes[name].array.shape, linear_displacement(matrix, grid.shape))
-        images.append((np.where(within, image, 0.0) if fill else image)[..., None].astype("float32"))
-        both = both * within
-    return *images, both[..., None].astype("float32")
+    image = on_grid(array, matrix, shape)
+    if fill:
+        image = np.where(inside_linear(array.shape, matrix, shape), image, 0.0)
+    return image[..., None].astype("float32")
 
 
 def _finest(volume):
@@ -126,7 +121,9 @@ def _bounds(fixed, margin):
     """First and last voxel, plus one, of what is not background, with a margin; the whole where that is most of it."""
     array, shape = fixed.array, np.array(fixed.array.shape)
     marked = array != array.min()
-    lines = [marked.any(axis=tuple(other for other in range(array.ndim) if other != axis)) for axis in range(array.ndim)]
+    lines = [
+        marked.any(axis=tuple(other for other in range(array.ndim) if other != axis)) for axis in range(array.ndim)
+    ]
     low = np.array([np.argmax(line) for line in lines]) - margin
     high = np.array([len(line) - np.argmax(line[::-1]) for line in lines]) + margin
     low, high = np.maximum(low, 0), np.minimum(high, shape)

@@ -21,7 +21,7 @@ from app.systems.registration.figures import (
     similarity_curve,
 )
 from app.systems.registration.measure import jacobian, regularity, warp_labels
-from app.systems.registration.placed import Grid, Warp, inside, voxel_matrix
+from app.systems.registration.placed import Grid, Warp, displaced, inside, voxel_matrix
 from app.training.run_folder import log
 from nets.losses import ncc_loss
 from nets.ops import sample
@@ -64,9 +64,7 @@ def save_registration(registrar, pair, hyper, config, folder, warning=None):
         "ncc_after_affine": _ncc(pair.fixed, pair.moving),
         "ncc_after": _ncc(pair.fixed, result.moved),
         **regularity(result.displacement, determinant),
-        "largest_displacement_mm": float(
-            np.linalg.norm(result.displacement * np.array(pair.grid.spacing_mm), axis=-1).max()
-        ),
+        "largest_displacement_mm": _largest(result.displacement, pair.grid.spacing_mm),
         "seconds_with_preparation": result.seconds,  # TensorFlow's tracing and compilation for this size
     }
     if not pair.placement.computed:
@@ -87,14 +85,15 @@ def save_registration(registrar, pair, hyper, config, folder, warning=None):
     log(f"report: {path}")
 
 
+def _largest(field, spacing_mm):
+    squares = sum(np.square(field[..., axis] * np.float32(side)) for axis, side in enumerate(spacing_mm))
+    return float(np.sqrt(squares.max()))
+
+
 def _by_headers(read_at, output, moving, fixed):
     """The whole warp as a displacement in voxels of the output grid, where the headers place both images."""
     matrix = np.linalg.solve(output.to_fixed, np.linalg.inv(voxel_matrix(moving, fixed)))
-    if np.array_equal(matrix, np.eye(len(matrix))):
-        return read_at
-    places = np.stack(np.meshgrid(*map(np.arange, output.shape), indexing="ij"), axis=-1).astype("float32")
-    matrix = matrix.astype("float32")
-    return (read_at + places) @ matrix[:-1, :-1].T + matrix[:-1, -1] - places
+    return displaced(matrix, read_at)
 
 
 def _like(output, moving, fixed, config):
@@ -119,13 +118,15 @@ def _ncc(fixed, image):
 
 
 def _say(measures, seconds):
-    aligned = f", {measures['ncc_after_affine']:.3f} after the affine" if "ncc_after_affine" in measures else ""
+    aligned = "ncc_after_affine" in measures
+    middle = f", {measures['ncc_after_affine']:.3f} after the affine" if aligned else ""
     log(
-        f"correlation of the images {measures['ncc_before']:.3f} before{aligned}, {measures['ncc_after']:.3f} after; "
+        f"correlation of the images {measures['ncc_before']:.3f} before{middle}, {measures['ncc_after']:.3f} after; "
         f"{measures['folding_percent']:.3g} % of the voxels fold; {seconds:.1f} seconds"
     )
     if measures.get("mean_dice") is not None:
-        log(f"mean Dice {measures['mean_dice_before']:.3f} before, {measures['mean_dice']:.3f} after")
+        middle = f", {measures['mean_dice_after_affine']:.3f} after the affine" if aligned else ""
+        log(f"mean Dice {measures['mean_dice_before']:.3f} before{middle}, {measures['mean_dice']:.3f} after")
 
 
 def _save_labels(pair, warp, output, like, folder):

@@ -1,15 +1,15 @@
 """Affine registration of a pair whose placement may be unknown, without a model."""
 
 import dataclasses
+
 import numpy as np
 from keras import ops
 
+from nets.ops.compiled import portable_kernels
+from nets.ops.stencil import gaussian_taps, smooth
 from nets.registration.engine.correlation_ratio import CorrelationRatio
 from nets.registration.engine.freedom import KINDS
 from nets.registration.engine.starts import BY_HEADER, starting_transforms
-from nets.ops.compiled import portable_kernels
-from nets.ops.stencil import gaussian_taps, smooth
-
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +33,7 @@ class Round:
 
 STARTED = 16  # of the rotations
 ROUNDS = (Round(20, 2000, 16, 5, 5), Round(20, 2000, 16, 10, 3), Round(40, 5000, 24, 8, 1), Round(80, 12000, 24, 6, 1))
-BACKGROUND = 0.0
-STALLED = 1e-5
+STALLED = 1e-5  # of the value, in an iteration
 HEADER = 0.95  # a start elsewhere must end below this share of what the headers' placement ends at
 
 
@@ -58,10 +57,11 @@ class Alignment:
 def align(moving, fixed, moving_to_world, fixed_to_world, kind="affine", search=True, weights=None):
     """The affine transform that lays one image on another.
 
-    Starts: where the headers place them, that with the centres of mass laid on each other, and (`search`) a
-    thousand rotations that cover all, with the centres of mass on each other and one scale by the spread about
-    them. The best are improved by Levenberg-Marquardt steps at three resolutions, as rigid, then as similarity,
-    then as `kind`.
+    Starts: where the headers place them, the same with the centres of mass on each other, with the grids' centres on
+    each other, and (`search`) 600 rotations that cover all, with the centres of mass on each other and one scale by the
+    spread about them. The best are improved by Levenberg-Marquardt steps at three resolutions, at the coarsest as a
+    similarity, then as `kind`. At the two finer ones both images are predicted from each other, so that exchanged
+    images give nearly the inverse.
 
     Args:
         moving: Array `(i, j[, k])`, in [0, 1], 0 the background.
@@ -87,26 +87,29 @@ def align(moving, fixed, moving_to_world, fixed_to_world, kind="affine", search=
             f"Expected a kind of {KINDS} and two images of 2 or 3 axes. "
             f"Received: kind={kind}, moving.shape={moving.shape}, fixed.shape={fixed.shape}"
         )
-    weights = np.ones(fixed.shape, "float32") if weights is None else weights
     with portable_kernels():
         return _align(moving, fixed, moving_to_world, fixed_to_world, kind, search, weights)
 
 
 def _align(moving, fixed, moving_to_world, fixed_to_world, kind, search, weights):
     there = _Pyramid(moving, moving_to_world, fixed, fixed_to_world, weights)
-    back = _Pyramid(fixed, fixed_to_world, moving, moving_to_world, np.ones(moving.shape, "float32"))
+    back = _Pyramid(fixed, fixed_to_world, moving, moving_to_world)
     starts = starting_transforms(moving, fixed, moving_to_world, fixed_to_world, kind, search)
+    coarsest, finest = ROUNDS[0].along, there.level(ROUNDS[-1])
     chosen = _promising(there.level(ROUNDS[0]), starts)
     for this in ROUNDS:
-        free = kind if this.along > ROUNDS[0].along else ("rigid" if kind == "rigid" else "similarity")
-        transforms, values = improved(there.level(this), back.level(this) if this.along > ROUNDS[0].along else None, [each.freed(free) for each, _ in chosen], this.iterations)
+        free, other = kind, back.level(this)
+        if this.along == coarsest:  # one way is enough to choose by, and fewer parameters go astray less
+            free, other = "rigid" if kind == "rigid" else "similarity", None
+        transforms, values = improved(
+            there.level(this), other, [each.freed(free) for each, _ in chosen], this.iterations
+        )
         doubt = np.array([1.0 if by_header else 1.0 / HEADER for _, by_header in chosen])
         best = np.argsort(values * doubt)[: this.kept]
         chosen = [(transforms[place], chosen[place][1]) for place in best]
     transform, by_header = chosen[0]
     whole = np.eye(fixed.ndim + 1)
     whole[:-1] = transform.matrix
-    finest = there.level(ROUNDS[-1])
     before, after = finest.values(np.stack([starts[0].matrix, transform.matrix]))
     return Alignment(whole, "header" if by_header else "search", float(before), float(after))
 
@@ -178,7 +181,7 @@ def _promising(level, starts):
 class _Pyramid:
     """The comparison of two images, at every resolution that is asked for."""
 
-    def __init__(self, moving, moving_to_world, fixed, fixed_to_world, weights):
+    def __init__(self, moving, moving_to_world, fixed, fixed_to_world, weights=None):
         self.moving, self.fixed, self.weights = moving, fixed, weights
         self.moving_to_world, self.fixed_to_world = moving_to_world, fixed_to_world
         self.longest = max(np.linalg.norm(fixed_to_world[:-1, :-1], axis=0) * np.array(fixed.shape))
@@ -188,10 +191,12 @@ class _Pyramid:
         """`CorrelationRatio` for a `Round`."""
         if this.along not in self.levels:
             resolution = self.longest / this.along
-            inside, _ = _coarser((self.moving > BACKGROUND).astype("float32"), self.moving_to_world, resolution)
+            inside, _ = _coarser((self.moving > 0).astype("float32"), self.moving_to_world, resolution)
             moving, moving_to_world = _coarser(self.moving, self.moving_to_world, resolution)
-            weights, _ = _coarser(self.weights, self.fixed_to_world, resolution)
             fixed, fixed_to_world = _coarser(self.fixed, self.fixed_to_world, resolution)
+            weights = np.ones(fixed.shape, "float32")
+            if self.weights is not None:
+                weights, _ = _coarser(self.weights, self.fixed_to_world, resolution)
             places = np.argwhere(weights > 0)
             if len(places) > this.points:
                 places = places[np.random.default_rng(0).permutation(len(places))[: this.points]]
@@ -206,7 +211,9 @@ class _Pyramid:
 def _coarser(image, to_world, resolution):
     """An image of voxels about `resolution` wide, smoothed a little, and where they lie."""
     spacing = np.linalg.norm(to_world[:-1, :-1], axis=0)
-    factors = [max(1, min(int(resolution / size + 0.01), count // 4)) for size, count in zip(spacing, image.shape)]
+    factors = [
+        max(1, min(int(resolution / size + 0.01), count // 4)) for size, count in zip(spacing, image.shape, strict=True)
+    ]
     pooled = ops.average_pool(ops.convert_to_tensor(image[None, ..., None]), factors, padding="valid")
     pooled = smooth(ops.moveaxis(pooled, -1, 1), gaussian_taps(0.6))
     to_world = to_world.copy()

@@ -93,8 +93,7 @@ class Method:
             )
         if not all(0.0 <= weight <= 1.0 for weight in self.penalties):
             raise ValueError(
-                "Expected weights of gradient, bending and elasticity from 0 to 1. "
-                f"Received: {self.penalties}"
+                f"Expected weights of gradient, bending and elasticity from 0 to 1. Received: {self.penalties}"
             )
 
     @property

@@ -38,9 +38,7 @@ class Transform:
         centre, rotation, scales = self.centre + self.translation, linear, np.ones_like(self.scales)
         if self.kind != "affine":
             rotation, scales = self.rotation.T, 1.0 / self.scales
-        return dataclasses.replace(
-            self, rotation=rotation, scales=scales, translation=-self.translation, centre=centre
-        )
+        return dataclasses.replace(self, rotation=rotation, scales=scales, translation=-self.translation, centre=centre)
 
     def directions(self):
         """How the entries of `matrix` change with each parameter.

@@ -1,7 +1,7 @@
 """Steps that smooth a field against a penalty of its derivatives. Fields are `(batch, rank, i, j[, k])`.
 
-Each is an explicit step of gradient descent. A weight of 1 is the largest step that is stable whatever the field is: one
-over the largest eigenvalue of the penalty's second derivative.
+Each is an explicit step of gradient descent. A weight of 1 is a step of one over the largest eigenvalue of the
+penalty's second derivative, which no field makes diverge.
 """
 
 from keras import ops

@@ -18,8 +18,8 @@ def monotone_share(moving, fixed, weights=None):
         weights: Array of the same shape, 0 where voxels are not compared; None for all.
 
     Returns:
-        Share of the explained variance, 0 to 1 (1 where nothing is explained at all), and the share of the fixed image's
-        variance that is explained by any function.
+        Share of the explained variance, 0 to 1 (1 where nothing is explained at all), and the share of the fixed
+        image's variance that is explained by any function.
     """
     chosen = (moving > 0) & (fixed > 0)
     if weights is not None:

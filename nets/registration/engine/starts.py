@@ -64,7 +64,9 @@ def _moments(image, to_world):
     mass, rank = image.sum(), image.ndim
     profiles = [image.sum(axis=tuple(other for other in range(rank) if other != axis)) for axis in range(rank)]
     centre = np.array([np.arange(len(line)) @ line for line in profiles]) / mass
-    spread = [((np.arange(len(line)) - middle) ** 2) @ line / mass for line, middle in zip(profiles, centre, strict=True)]
+    spread = [
+        ((np.arange(len(line)) - middle) ** 2) @ line / mass for line, middle in zip(profiles, centre, strict=True)
+    ]
     spacing = np.linalg.norm(to_world[:-1, :-1], axis=0)
     return to_world[:-1, :-1] @ centre + to_world[:-1, -1], math.sqrt(np.sum(np.array(spread) * spacing**2))
 
