@@ -124,7 +124,7 @@ def _words(annotation):
     if origin is typing.Literal:
         return " | ".join(map(str, parts))
     if origin in (typing.Union, types.UnionType):
-        return "number"  # int or float, of the keys there are
+        return "number" if set(parts) == {int, float} else " | ".join(map(_words, parts))
     if origin is list:
         return f"list of: {_words(parts[0])}"
     if origin is dict:

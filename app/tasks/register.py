@@ -16,7 +16,7 @@ from app.training.cost import check_memory
 from app.training.run_folder import RunFolder, log
 
 FEWEST = 4  # voxels along an axis that the engine needs
-MONOTONE = 0.8  # of the explained variance, from which on the local correlation serves
+MONOTONE = 0.9  # of the explained variance, from which on the local correlation serves
 
 
 def run(config, dry_run=False):
@@ -51,7 +51,6 @@ def run(config, dry_run=False):
     check_memory(needed, "moving, fixed", "set working_mm, or crop or resample the images")
     if dry_run:
         return _describe(config, grid, trained, hyper)
-    folder.open(config)
     _register(config, folder, trained, hyper, volumes, by_header, grid)
 
 
@@ -63,6 +62,9 @@ def _register(config, folder, trained, hyper, volumes, by_header, grid):
     rule = trained.contract.intensity if trained else IntensityRule()
     images = {name: rule.unit_range(volumes[name].array, getattr(config, name)) for name in ("moving", "fixed")}
     placement = place(config, volumes, images, by_header)
+    folder.open(config)  # nothing is refused from here on
+    for line in placement.lines:
+        log(line)
     pair = Pair.of(volumes, placement, by_header, grid, images, fill=trained is not None)
     del images  # as large as what follows
     log(f"compared on {_by(grid.shape)} voxels of {_mm(grid.spacing_mm)} mm")
@@ -97,7 +99,7 @@ def _similarity(config, pair):
     share, explained = monotone_share(*(image[..., 0] for image in (pair.moving, pair.fixed, pair.weights)))
     chosen = "ncc" if share >= MONOTONE else "mind"
     log(
-        f"similarity: {chosen}; a rising or falling curve gives {100 * share:.0f} % of what intensities tell of each "
+        f"similarity: {chosen}; a monotone curve gives {100 * share:.0f} % of what the intensities tell of each "
         f"other ({100 * explained:.0f} % of the variance)"
     )
     return chosen

@@ -69,9 +69,8 @@ def test_grids_that_differ_meet_in_millimetres(main, scans, tmp_path):
     turned = turned.as_reoriented(np.array([[2, -1], [0, 1], [1, -1]]))
     path = tmp_path / "turned.nii.gz"
     nibabel.save(turned, path)
-    done = main(*words(tmp_path / "out", moving=path, fixed=scans["fixed"], preset="fast"))
+    done = main(*words(tmp_path / "out", moving=path, fixed=scans["fixed"], preset="fast", affine="none"))
     assert done.returncode == 0, done.stderr
-    assert "read where both headers place" in done.stdout
     moved = nibabel.load(tmp_path / "out" / "moved.nii.gz").get_fdata()
     expected = source.get_fdata()
     inner = (slice(8, -4), slice(4, -4), slice(4, -4))  # where the moving image ends the field bends a little
@@ -109,9 +108,12 @@ def test_what_cannot_be_registered(main, scans, tmp_path, rng):
     colours = np.zeros((8, 8, 8), [("R", "u1"), ("G", "u1"), ("B", "u1")])
     cases = {
         "flat": (save(tmp_path / "flat.nii.gz", noise[0]), ["2D, but", "3D"]),
-        "away": (save(tmp_path / "away.nii.gz", noise, away), ["only 0 % of the grid", "align the two"]),
+        "away": (save(tmp_path / "away.nii.gz", noise, away), ["does not overlap", "correct a header"]),
         "zeros": (save(tmp_path / "zeros.nii.gz", 0 * noise), ["every voxel is 0"]),
-        "frames": (save(tmp_path / "frames.nii.gz", noise.reshape(10, 10, 8, 10)), ["4 axes", "2D or 3D"]),
+        "frames": (
+            save(tmp_path / "frames.nii.gz", noise.reshape(10, 10, 8, 10)),
+            ["4 axes, 10 frames", "frame: 0 to 9"],
+        ),
         "colours": (save(tmp_path / "colours.nii.gz", colours), ["colours.nii.gz"]),
         "missing": (tmp_path / "missing.nii.gz", ["missing.nii.gz"]),
     }

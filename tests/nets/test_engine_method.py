@@ -136,6 +136,8 @@ def test_which_contrasts_a_curve_explains(rng):
         assert low <= share <= high
         assert explained > 0.6
     assert monotone_share(moving, rng.random(moving.shape))[1] < 0.1
+    masked = np.where(np.indices(moving.shape)[0] > 3, moving, 0)
+    assert monotone_share(masked, np.where(masked > 0, 1.1 - masked, 0))[0] < 0.5  # the background's 0 is in the way
 
 
 def test_methods_that_do_not_exist():

@@ -9,7 +9,6 @@ from app.data.affine_file import read_affine
 from app.errors import UserError
 from app.notes import note
 from app.systems.registration.placed import overlap, voxel_matrix
-from app.training.run_folder import log
 
 LEAST_OVERLAP = 0.1  # of the fixed image's grid
 SAID_OVERLAP = 0.9
@@ -25,11 +24,13 @@ class Placement:
         to_moving: `(rank + 1, rank + 1)`, from voxels of the fixed image to voxels of the moving one.
         computed: Whether an alignment was computed.
         measures: Dict of what was measured.
+        lines: What the log should say of it.
     """
 
     to_moving: np.ndarray
     computed: bool = False
     measures: dict = dataclasses.field(default_factory=dict)
+    lines: tuple = ()
 
     def world(self, moving, fixed):
         """`(4, 4)`, RAS millimetres of the fixed image to those of the moving one; 3D only."""
@@ -79,7 +80,7 @@ def place(config, volumes, images, by_header):
         `Placement`.
 
     Raises:
-        UserError: If the aligned images hardly overlap.
+        UserError: If the aligned images hardly overlap, or have nothing in common and do not overlap by the headers.
     """
     if config.affine not in KINDS:
         return by_header
@@ -90,13 +91,12 @@ def place(config, volumes, images, by_header):
     fixed_to_world = np.diag([*fixed.spacing_mm, 1.0]) if rank == 2 else np.asarray(fixed.affine, float)
     moving_to_world = fixed_to_world @ np.linalg.inv(by_header.to_moving)
     result = align(images["moving"], images["fixed"], moving_to_world, fixed_to_world, KINDS[config.affine])
-    placement = Placement(
-        np.linalg.solve(moving_to_world, result.matrix @ fixed_to_world),
-        True,
-        {"variance_left_by_headers": result.before, "variance_left_after_affine": result.after, **_said(result.matrix)},
-    )
+    measures = {"variance_left_by_headers": result.before, "variance_left_after_affine": result.after}
+    measures |= _said(result.matrix)
+    to_moving = np.linalg.solve(moving_to_world, result.matrix @ fixed_to_world)
+    placement = Placement(to_moving, True, measures, (_line(config, result, measures),))
     _check_overlap(config, moving, fixed, placement, "after the affine alignment")
-    _log(config, result, placement.measures)
+    _check_success(config, result)
     return placement
 
 
@@ -112,18 +112,28 @@ def _said(matrix):
     }
 
 
-def _log(config, result, measures):
-    log(
+def _line(config, result, measures):
+    return (
         f"{KINDS[config.affine]} alignment: turned by {measures['turn_degrees']:.1f} degrees, volume times "
         f"{measures['volume_factor']:.2f}; variance left {result.before:.3f} by the headers, {result.after:.3f} now"
     )
+
+
+def _check_success(config, result):
+    from nets.registration.engine.correlation_ratio import WORST
+
+    if result.after > STRANGE and result.before == WORST:
+        raise UserError(
+            f"{config.moving}: does not overlap {config.fixed} by the headers, and no alignment makes one tell of the "
+            "other; correct a header, or give two images of the same part of the body"
+        )
+    if result.after > STRANGE:
+        note(f"{config.moving}: has hardly anything in common with {config.fixed}; look at the figure")
     if result.start == "search":
         note(
             f"{config.moving}: the headers' orientation fits worse than that of a search over all rotations, which was "
             "taken; set affine: none to keep the headers'"
         )
-    if result.after > STRANGE:
-        note(f"{config.moving}: has hardly anything in common with {config.fixed}; look at the figure")
 
 
 def _check_overlap(config, moving, fixed, placement, by):

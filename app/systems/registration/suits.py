@@ -6,7 +6,7 @@ from app.notes import note
 from app.systems.registration.checks import orientation
 
 FEW_VALUES = 256  # distinct whole numbers that a label map may have
-FLAT = 0.9  # share of neighbours along the first axis that are equal where neither is background
+FLAT = 0.6  # share of neighbours along the first axis that are equal where neither is background
 CUT = 0.02  # of what is not background, beyond the working grid
 
 
@@ -18,7 +18,7 @@ def note_labels(path, volume):
         volume: `Volume`.
     """
     array = volume.array
-    if array.dtype.kind not in "iub":
+    if array.dtype.kind not in "iub" and not np.array_equal(array, np.rint(array)):
         return
     both = (array[1:] != 0) & (array[:-1] != 0)
     equal = np.count_nonzero((array[1:] == array[:-1]) & both) / max(np.count_nonzero(both), 1)

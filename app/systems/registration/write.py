@@ -79,7 +79,8 @@ def save_registration(registrar, pair, hyper, config, folder, warning=None):
     if "moving_labels" in pair.volumes:
         measures |= _save_labels(pair, warp, output, like, folder)
     write_json(folder.path / "metrics.json", measures)
-    path = _write_page(config, folder, pair, result, determinant, measures, warning, getattr(registrar, "curve", None))
+    figures = _figures(pair, result, determinant, getattr(registrar, "curve", None))
+    path = _write_page(config, folder, figures, measures, warning)
     _say(measures, result.seconds)
     log(f"moved image: {folder.path / 'moved.nii.gz'}")
     log(f"report: {path}")
@@ -169,22 +170,37 @@ def _moved_labels(volume, warp, output):
     return np.where(inside(labels.shape, read_at), moved, 0).astype(labels.dtype)
 
 
-def _write_page(config, folder, pair, result, determinant, measures, warning, curve):
-    report = Report(f"Registration: {config.moving.name} to {config.fixed.name}", folder, warning)
-    report.table([{"measure": key, "value": value} for key, value in measures.items() if not isinstance(value, dict)])
+def _figures(pair, result, determinant, curve):
+    """Name, figure and caption of each."""
     images = [image[..., 0] for image in (pair.moving, pair.fixed, result.moved)]
     spacing = pair.grid.spacing_mm
-    figure = registration_slices(*images, result.displacement, determinant, spacing)
-    report.figure("registration", figure, "Middle slices of the working grid")
     stages = {"by the headers": pair.unaligned[..., 0], "after the affine": images[0], "after the warp": images[2]}
     if not pair.placement.computed:
         del stages["after the affine"]
-    figure = checkerboards(images[1], stages, spacing)
-    report.figure("checkerboard", figure, "Fixed and moving image in turns: edges should go on from field to field")
-    figure = jacobian_histogram(determinant)
-    report.figure("jacobian", figure, "Jacobian determinant of the deformable part over the working grid")
+    yield (
+        "registration",
+        registration_slices(*images, result.displacement, determinant, spacing),
+        "Middle slices of the working grid",
+    )
+    yield (
+        "checkerboard",
+        checkerboards(images[1], stages, spacing),
+        "Fixed and moving image in turns: edges should go on from field to field",
+    )
+    yield (
+        "jacobian",
+        jacobian_histogram(determinant),
+        "Jacobian determinant of the deformable part over the working grid",
+    )
     if curve:
-        report.figure("similarity", similarity_curve(curve), "Similarity over the iterations of each level")
+        yield "similarity", similarity_curve(curve), "Similarity over the iterations of each level"
+
+
+def _write_page(config, folder, figures, measures, warning):
+    report = Report(f"Registration: {config.moving.name} to {config.fixed.name}", folder, warning)
+    report.table([{"measure": key, "value": value} for key, value in measures.items() if not isinstance(value, dict)])
+    for name, figure, caption in figures:
+        report.figure(name, figure, caption)
     report.heading("Config")
     report.listing(config_text(config))
     report.machine()

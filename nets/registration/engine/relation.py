@@ -5,12 +5,15 @@ from scipy.optimize import isotonic_regression
 
 BINS = 48
 FEWEST = 5  # voxels of a bin that counts
+BACKGROUND = 0.05  # of all voxels, from which on there is background in both
 
 
 def monotone_share(moving, fixed, weights=None):
-    """How much of what one image's intensities tell of the other's, a rising or a falling function tells.
+    """How much of what one image's intensities tell of the other's, a monotone function tells.
 
-    Both images have background of 0, which is left out: it would make any relation look monotone.
+    Background of 0 in both images is left out, which would make any relation look monotone. But where there is such
+    background the function must rise, since it begins there: of a brain in falling relation the rim is a step up in one
+    image and down in the other, which a local correlation takes for anatomy.
 
     Args:
         moving: Array `(i, j[, k])`, in [0, 1], on the fixed image's grid.
@@ -37,5 +40,7 @@ def monotone_share(moving, fixed, weights=None):
         return float(np.sum(counts * (curve - total) ** 2) / len(y) / y.var())
 
     free = explained(means)
-    curves = [isotonic_regression(means, weights=counts, increasing=rising).x for rising in (True, False)]
+    background = np.mean((moving == 0) & (fixed == 0))
+    ways = (True,) if background > BACKGROUND else (True, False)
+    curves = [isotonic_regression(means, weights=counts, increasing=rising).x for rising in ways]
     return min(1.0, max(map(explained, curves)) / max(free, 1e-12)), free
