@@ -1,5 +1,7 @@
 """Task `register`: register two image files, with a trained model or without."""
 
+import dataclasses
+
 import numpy as np
 
 from app.config import config_text
@@ -17,6 +19,7 @@ from app.training.run_folder import RunFolder, log
 
 FEWEST = 4  # voxels along an axis that the engine needs
 MONOTONE = 0.9  # of the explained variance, from which on the local correlation serves
+EXPLAINED = 0.2  # of the variance, from which on a curve between the intensities serves
 
 
 def run(config, dry_run=False):
@@ -76,18 +79,18 @@ def _register(config, folder, trained, hyper, volumes, by_header, grid):
 
 def _registrar(config, trained, pair):
     """What registers the pair."""
-    from app.systems.registration.engine import EngineRegistrar, RefinedRegistrar
-    from nets.registration.engine.deformable import PRESETS, Method
+    from app.systems.registration.engine import RefinedRegistrar, pair_registrar
+    from nets.registration.engine.deformable import PRESETS
 
     weights = None if pair.weights.all() else pair.weights
+    levels = PRESETS[config.preset or "default"]
     if trained is None:
-        levels = PRESETS[config.preset or "default"]
-        method = Method(levels, _similarity(config, pair), config.symmetric, repeated=False)
-        return EngineRegistrar(method, weights)
+        return pair_registrar(_similarity(config, pair), levels, weights, config.symmetric)
     network = trained.predictor(config, config.precision)
     if not config.refine:
         return network
-    return RefinedRegistrar(network, config.refine, _similarity(config, pair), weights)
+    finest = (dataclasses.replace(levels[-1], iterations=config.refine),)
+    return RefinedRegistrar(network, pair_registrar(_similarity(config, pair), finest, weights))
 
 
 def _similarity(config, pair):
@@ -97,10 +100,10 @@ def _similarity(config, pair):
     if config.similarity != "auto":
         return config.similarity
     share, explained = monotone_share(*(image[..., 0] for image in (pair.moving, pair.fixed, pair.weights)))
-    chosen = "ncc" if share >= MONOTONE else "mind"
+    chosen = "ncc" if share >= MONOTONE else "mapped" if explained >= EXPLAINED else "mind"
     log(
-        f"similarity: {chosen}; a monotone curve gives {100 * share:.0f} % of what the intensities tell of each "
-        f"other ({100 * explained:.0f} % of the variance)"
+        f"similarity: {chosen}; of the fixed image's variance {100 * explained:.0f} % is a function of the moving "
+        f"image's intensities, {100 * share:.0f} % of that a monotone one"
     )
     return chosen
 

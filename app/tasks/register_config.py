@@ -29,9 +29,11 @@ class RegisterConfig(TaskConfig):
     own."""
     preset: Literal["fast", "default", "accurate"] | None = None
     """How much work is done without a model; by default as much as "default" says."""
-    similarity: Literal["auto", "ncc", "mind", "mse"] = "auto"
-    """What is compared without a model, or in `refine`: "ncc" (local correlation), "mind" (descriptors, for contrasts
-    that differ in any way), "mse"; "auto" takes ncc, or mind where the intensities are not monotonically related."""
+    similarity: Literal["auto", "ncc", "mapped", "mind", "mse"] = "auto"
+    """What is compared without a model, or in `refine`: "ncc" (local correlation), "mapped" (that, after the moving
+    image got the fixed one's intensities by a curve), "mind" (descriptors, for contrasts that differ in any way),
+    "mse". "auto" takes ncc, or mapped where the intensities are not monotonically related, or mind where they are
+    hardly related at all."""
     symmetric: bool = False
     """Whether, without a model, exchanged images give the inverse; twice the work."""
     refine: int = pydantic.Field(0, ge=0, le=1000)

@@ -8,7 +8,7 @@ from nets.ops.folding import folding_voxels
 from nets.registration.engine.deformable import Level, Method, register_pairs
 from nets.registration.engine.mind import mind
 from nets.registration.engine.penalties import PENALTIES, relax_bending, relax_elasticity, relax_gradient
-from nets.registration.engine.relation import monotone_share
+from nets.registration.engine.relation import mapped, monotone_share
 from tests.nets.test_engine import LEVELS, pair, texture
 from tests.nets.test_ops import numpy
 
@@ -138,6 +138,16 @@ def test_which_contrasts_a_curve_explains(rng):
     assert monotone_share(moving, rng.random(moving.shape))[1] < 0.1
     masked = np.where(np.indices(moving.shape)[0] > 3, moving, 0)
     assert monotone_share(masked, np.where(masked > 0, 1.1 - masked, 0))[0] < 0.5  # the background's 0 is in the way
+
+
+def test_an_image_gets_the_others_intensities(rng):
+    """By the curve that made them: what is compared then is one contrast; background stays background."""
+    moving = np.where(np.indices((20, 20, 20))[0] > 3, np.clip(texture(rng, (20, 20, 20)), 0.05, 1), 0)
+    fixed = np.where(moving > 0, 0.1 + 4 * (moving - 0.5) ** 2, 0)
+    result = mapped(moving, moving, fixed)
+    assert np.all(result[moving == 0] == 0)
+    assert np.corrcoef(result.ravel(), fixed.ravel())[0, 1] > 0.97
+    assert mapped(moving, np.zeros_like(moving), fixed) is moving
 
 
 def test_methods_that_do_not_exist():

@@ -10,13 +10,33 @@ from app.finite import check_finite
 from app.systems.registration.registrar import Registration
 from app.training.run_folder import log
 from nets.ops.sample import sample
-from nets.registration.engine.deformable import PRESETS, Method, register_pairs
+from nets.registration.engine.deformable import Method, register_pairs, smoother
+from nets.registration.engine.relation import mapped
 
 SAID = {
     "ncc": "local correlation (squared)",
     "mse": "minus the mean squared difference",
     "mind": "minus the mean squared difference of MIND",
 }
+
+
+def pair_registrar(similarity, levels, weights, symmetric=False):
+    """What registers one pair without a model.
+
+    Args:
+        similarity: "ncc", "mapped", "mind" or "mse".
+        levels: Sequence of `Level`.
+        weights: Of `EngineRegistrar`.
+        symmetric: Of `Method`.
+
+    Returns:
+        `Registrar`.
+    """
+    if similarity == "mapped":
+        return MappedRegistrar(Method(levels, "ncc", symmetric, repeated=False), weights)
+    if similarity == "mind":
+        levels = smoother(levels)
+    return EngineRegistrar(Method(levels, similarity, symmetric, repeated=False), weights)
 
 
 class EngineRegistrar:
@@ -63,20 +83,49 @@ class EngineRegistrar:
             )
 
 
+class MappedRegistrar:
+    """The engine on the moving image with the fixed one's intensities: see `nets.registration.engine.relation.mapped`.
+
+    The curve between the intensities is measured where the images lie, and again after the coarse levels.
+
+    Args:
+        method: `Method`.
+        weights: Of `EngineRegistrar`.
+    """
+
+    hyper_parameters = ()
+
+    def __init__(self, method, weights=None):
+        self.engine = EngineRegistrar(method, weights)
+        coarse = tuple(level for level in method.levels if level.factor > 1)
+        self.coarse = EngineRegistrar(dataclasses.replace(method, levels=coarse), weights)
+        self.weights = weights
+
+    @property
+    def curve(self):
+        """Of the engine."""
+        return self.engine.curve
+
+    def __call__(self, moving, fixed, hyper, start=None):
+        """See `EngineRegistrar.__call__`."""
+        first = self.coarse(mapped(moving, moving, fixed, self.weights), fixed, hyper, start)
+        warped = keras.ops.convert_to_numpy(sample(moving[None], first.displacement[None]))[0]
+        result = self.engine(mapped(moving, warped, fixed, self.weights), fixed, hyper, start)
+        moved = keras.ops.convert_to_numpy(sample(moving[None], result.displacement[None]))[0]
+        return dataclasses.replace(result, moved=moved, seconds=first.seconds + result.seconds)
+
+
 class RefinedRegistrar:
     """A network's answer, improved by the engine at full resolution.
 
     Args:
         network: `Registrar`.
-        iterations: Of the engine, at most.
-        similarity: Of `Method`.
-        weights: Of `EngineRegistrar`.
+        engine: What improves it, `EngineRegistrar` or `MappedRegistrar`.
     """
 
-    def __init__(self, network, iterations, similarity="ncc", weights=None):
+    def __init__(self, network, engine):
         self.network = network
-        finest = dataclasses.replace(PRESETS["default"][-1], iterations=iterations)
-        self.engine = EngineRegistrar(Method((finest,), similarity, repeated=False), weights)
+        self.engine = engine
         self.hyper_parameters = network.hyper_parameters
 
     @property

@@ -59,6 +59,11 @@ PRESETS = {
 }
 
 
+def smoother(levels):
+    """Levels for "mind", whose forces are rougher than those of "ncc"."""
+    return tuple(dataclasses.replace(level, update_sigma=1.3, total_sigma=0.8) for level in levels)
+
+
 @dataclasses.dataclass(frozen=True)
 class Method:
     """How pairs are registered.

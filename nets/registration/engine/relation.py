@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.optimize import isotonic_regression
 
-BINS = 48
-FEWEST = 5  # voxels of a bin that counts
+BINS = 32
+FEWEST = 20  # voxels of a bin that counts
 BACKGROUND = 0.05  # of all voxels, from which on there is background in both
 
 
@@ -30,11 +30,8 @@ def monotone_share(moving, fixed, weights=None):
     x, y = moving[chosen].astype(float), fixed[chosen].astype(float)
     if len(x) < FEWEST * BINS or y.var() == 0:
         return 1.0, 0.0
-    place = np.minimum((x * BINS).astype(int), BINS - 1)
-    counts = np.bincount(place, minlength=BINS)
-    kept = counts >= FEWEST
-    means = np.bincount(place, y, BINS)[kept] / counts[kept]
-    counts, total = counts[kept], y.mean()
+    means, counts = _bin_means(x, y)
+    counts, means, total = counts[counts >= FEWEST], means[counts >= FEWEST], y.mean()
 
     def explained(curve):
         return float(np.sum(counts * (curve - total) ** 2) / len(y) / y.var())
@@ -44,3 +41,35 @@ def monotone_share(moving, fixed, weights=None):
     ways = (True,) if background > BACKGROUND else (True, False)
     curves = [isotonic_regression(means, weights=counts, increasing=rising).x for rising in ways]
     return min(1.0, max(map(explained, curves)) / max(free, 1e-12)), free
+
+
+def mapped(image, moving, fixed, weights=None):
+    """An image with the intensities that another one has in their place, so that a local correlation can compare them.
+
+    The curve is the mean of the fixed image over the voxels of each intensity, linear in between; background stays 0.
+
+    Args:
+        image: Array whose intensities are mapped, in [0, 1]: the moving image, warped or not.
+        moving: Array `(i, j[, k])`: the moving image, warped onto the fixed one as well as is known.
+        fixed: Array of the same shape.
+        weights: As for `monotone_share`.
+
+    Returns:
+        Float32 array of the shape of `image`; itself where too few voxels lie on each other.
+    """
+    chosen = (moving > 0) & (fixed > 0)
+    if weights is not None:
+        chosen &= weights > 0
+    means, counts = _bin_means(moving[chosen].astype(float), fixed[chosen].astype(float))
+    kept = counts >= FEWEST
+    if kept.sum() < 2:
+        return image
+    centres = (np.arange(BINS)[kept] + 0.5) / BINS
+    return np.where(image > 0, np.interp(image, centres, means[kept]), 0).astype("float32")
+
+
+def _bin_means(x, y):
+    """Mean of y, and how many there are, in each bin of x."""
+    place = np.minimum((x * BINS).astype(int), BINS - 1)
+    counts = np.bincount(place, minlength=BINS)
+    return np.bincount(place, y, BINS) / np.maximum(counts, 1), counts
