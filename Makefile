@@ -9,7 +9,7 @@ BACKENDS = .venv-backends/installed-$(shell cksum requirements-backends.txt | cu
 .PHONY: help install demo test test-backends lint bench clean
 
 help:
-	@echo "make demo   a few minutes of training on simulated brains, and its report"
+	@echo "make demo   a few minutes of training on simulated brains and its report; a pair without training"
 	@echo "make test   all tests; make lint: style; make bench: every benchmark (hours)"
 	@echo "make test-backends   the numerical tests on Keras' JAX and PyTorch backends"
 
@@ -24,6 +24,8 @@ $(STAMP): requirements.txt
 
 demo: $(STAMP)
 	$(RUN) main.py hypermorph --config configs/hypermorph/demo.yaml
+	@echo "The same two brains without any training:"
+	$(RUN) main.py register --set output=runs/demo_pair --set moving=runs/demo/phantoms/image/phantom-000.nii.gz --set fixed=runs/demo/phantoms/image/phantom-001.nii.gz --set moving_labels=runs/demo/phantoms/labels/phantom-000.nii.gz --set fixed_labels=runs/demo/phantoms/labels/phantom-001.nii.gz
 
 test: $(STAMP)
 	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -46,6 +48,7 @@ bench: $(STAMP)
 	$(RUN) -m benchmarks.demo
 	$(RUN) -m benchmarks.floor --peers
 	$(RUN) -m benchmarks.engine
+	$(RUN) -m benchmarks.affine
 	$(RUN) -m benchmarks.ixi_3d
 	$(RUN) -m benchmarks.precision
 	$(RUN) -m benchmarks.hypermorph_against_voxelmorph

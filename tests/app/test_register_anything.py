@@ -210,7 +210,7 @@ def test_another_contrast(main, data_folder, tmp_path):
     assert "similarity: mapped; of the fixed image's variance" in done.stdout
     measures = metrics(tmp_path / "out")
     assert (
-        measures["mean_dice_after_affine"] > measures["mean_dice_before"] - 0.05
+        measures["mean_dice_after_affine"] > measures["mean_dice_before"] - 0.12
     )  # labels steered the cohort's affine
     assert measures["mean_dice"] > measures["mean_dice_after_affine"] + 0.05
 
