@@ -49,6 +49,7 @@ bench: $(STAMP)
 	$(RUN) -m benchmarks.floor --peers
 	$(RUN) -m benchmarks.engine
 	$(RUN) -m benchmarks.affine
+	$(RUN) -m benchmarks.engine_tasks
 	$(RUN) -m benchmarks.ixi_3d
 	$(RUN) -m benchmarks.precision
 	$(RUN) -m benchmarks.hypermorph_against_voxelmorph

@@ -1,0 +1,235 @@
+"""The engine where images differ: two contrasts, other anatomy, exchanged images, 48 orientations of one head.
+
+    python -m benchmarks.engine_tasks        35 minutes on 2 cores
+
+- Contrasts: the 20 pairs of `benchmarks.engine`; the fixed image inverted and remapped (`1.1 - x^0.7`), with noise and
+  a smooth bias, its background kept at 0.
+- Hippocampus: 40 pairs of crops with manual labels, laid on each other by their centres, against greedy, deformable
+  registration alone. Intensities between the 0.5th and the 99.5th percentile.
+- Exchanged: ten of the pairs there and back, with `symmetric` and without; how far the way there and back ends from
+  where it began, on average over the brain.
+- Orientations: one head in 48 axis orders, each registered to the first by the command, default preset, affine and all.
+
+Each row is resumable.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import nibabel
+import numpy as np
+from scipy.ndimage import zoom
+
+from benchmarks.brains import DATA, mean_dice, warp_labels
+from benchmarks.engine import build_peer, pairs_of
+from benchmarks.intervals import interval
+from benchmarks.pages import write_tables
+from benchmarks.results_file import ResultsFile
+
+ROOT = Path(__file__).resolve().parents[1]
+CROP = (48, 64, 48)
+GREEDY = ("-m NCC 2x2x2 -n 40x20x5 -s 1.73vox 0.71vox", "-m NCC 2x2x2 -n 40x40x20 -s 1.73vox 0.71vox")
+
+
+def brain_pairs():
+    """The pairs of `benchmarks.engine`."""
+    from app.systems.registration.cohort import read_cohort
+    from app.systems.registration.config import CohortConfig
+
+    return pairs_of(read_cohort(CohortConfig(cohort=DATA / "brains_ixi_2mm" / "participants.csv")))
+
+
+def other_contrast(image, seed):
+    """Dark where it was bright, with noise and bias; background stays 0."""
+    rng = np.random.default_rng(seed)
+    bias = np.exp(0.2 * zoom(rng.normal(size=(4, 4, 4)), np.array(image.shape) / 4, order=3))
+    changed = (1.1 - image**0.7) * bias + 0.02 * rng.normal(size=image.shape)
+    return np.where(image > 0, np.clip(changed, 0.02, 1), 0).astype("float32")
+
+
+def contrast(similarity, remapped):
+    """Dice of the 20 pairs.
+
+    Args:
+        similarity: Of `pair_registrar`; "auto" as `register` chooses.
+        remapped: Whether the fixed image has the other contrast.
+    """
+    from app.data.read import read_labels, read_volume
+    from app.systems.registration.engine import pair_registrar
+    from app.tasks.register import EXPLAINED, MONOTONE
+    from nets.registration.engine.deformable import PRESETS
+    from nets.registration.engine.relation import monotone_share
+
+    rows = {"dice": [], "chosen": []}
+    for number, (one, other) in enumerate(brain_pairs()):
+        moving, fixed = (read_volume(subject.image).array.astype("float32") / 255 for subject in (one, other))
+        fixed = other_contrast(fixed, number) if remapped else fixed
+        chosen = similarity
+        if similarity == "auto":
+            share, explained = monotone_share(moving, fixed)
+            chosen = "ncc" if share >= MONOTONE else "mapped" if explained >= EXPLAINED else "mind"
+        registrar = pair_registrar(chosen, PRESETS["default"], None)
+        field = registrar(moving[..., None], fixed[..., None], ()).displacement
+        labels = [read_labels(subject.labels).array.astype(int) for subject in (one, other)]
+        rows["dice"].append(round(mean_dice(labels[1], warp_labels(labels[0], field)), 4))
+        rows["chosen"].append(chosen)
+    return rows
+
+
+def exchanged(symmetric):
+    """Mean distance, in voxels over the brain, of there and back from the beginning."""
+    from app.data.read import read_volume
+    from nets.ops import sample
+    from nets.registration.engine.deformable import Method, register_pairs
+
+    distances = []
+    for one, other in brain_pairs()[:10]:
+        images = [read_volume(each.image).array[None, ..., None].astype("float32") / 255 for each in (one, other)]
+        there, back = (
+            np.asarray(register_pairs(*pair, Method(symmetric=symmetric))) for pair in (images, images[::-1])
+        )
+        ends = there + np.asarray(sample(back, there))
+        distances.append(round(float(np.linalg.norm(ends, axis=-1)[images[1][..., 0] > 0].mean()), 4))
+    return {"voxels": distances}
+
+
+def crops():
+    """40 pairs of hippocampi: moving and fixed images in [0, 1] and labels, about their centres on one grid."""
+    files = sorted((DATA / "hippocampus_msd" / "images").glob("*.nii.gz"))
+    order = np.random.default_rng(0).permutation(len(files))[:80]
+    for moving, fixed in zip(order[::2], order[1::2], strict=True):
+        yield [_centred(files[place]) for place in (moving, fixed)]
+
+
+def _centred(path):
+    image = nibabel.load(path).get_fdata().astype("float32")
+    labels = nibabel.load(path.parents[1] / "labels" / path.name).get_fdata().astype("uint8")
+    low, high = np.percentile(image, (0.5, 99.5))
+    image = np.clip((image - low) / (high - low), 0, 1)
+    spare = [size - count for size, count in zip(CROP, image.shape, strict=True)]
+    room = [(free // 2, free - free // 2) for free in spare]
+    return np.pad(image, room, mode="edge"), np.pad(labels, room)
+
+
+def hippocampus(side, setting):
+    """Dice, folding and CPU seconds of the 40 pairs."""
+    from app.systems.registration.measure import jacobian, regularity
+
+    python = sys.executable if side == "ours" else build_peer()
+    pairs, rows = list(crops()), {}
+    with tempfile.TemporaryDirectory() as folder:
+        lines = []
+        for number, pair in enumerate(pairs):
+            names = [f"{folder}/{number}_{role}.nii.gz" for role in ("moving", "fixed")]
+            for name, (image, _) in zip(names, pair, strict=True):
+                nibabel.save(nibabel.Nifti1Image(np.rint(255 * image).astype("uint8"), np.eye(4)), name)
+            lines.append(f"{names[0]} {names[1]} {number}")
+        command = [python, "-m", "benchmarks.engine_child", side, setting, "1", folder]
+        done = subprocess.run(list(map(str, command)), input="\n".join(lines), capture_output=True, text=True, cwd=ROOT)
+        if done.returncode:
+            raise SystemExit(f"{side}, {setting} failed:\n{done.stderr[-3000:]}")
+        lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"name"')]
+        for number, (((_, before), (_, target)), row) in enumerate(zip(pairs, lines, strict=True)):
+            field = np.load(f"{folder}/{number}.npy")
+            measures = {
+                "dice_before": mean_dice(target.astype(int), before.astype(int)),
+                "dice": mean_dice(target.astype(int), warp_labels(before.astype(int), field)),
+                **regularity(field, jacobian(field)),
+                "cpu_seconds": row["cpu_seconds"],
+            }
+            for name, value in measures.items():
+                rows.setdefault(name, []).append(round(value, 4))
+    return rows
+
+
+def orientations():
+    """How far each of the 48 results is from the head itself, in percent of its range, and the largest displacement."""
+    from app.config import load_config
+    from app.tasks.register import run
+    from app.tasks.register_config import RegisterConfig
+
+    files = sorted((DATA / "io_orientation").glob("*.nii.gz"))
+    first, rows = nibabel.load(files[0]).get_fdata(), {"difference_percent": [], "largest_displacement_mm": []}
+    for path in files:
+        with tempfile.TemporaryDirectory() as folder:
+            assignments = [f"moving={path}", f"fixed={files[0]}", f"output={folder}/out"]
+            run(load_config(RegisterConfig, None, assignments))
+            moved = nibabel.load(f"{folder}/out/moved.nii.gz").get_fdata()
+            measures = json.loads(Path(f"{folder}/out/metrics.json").read_text(encoding="utf-8"))
+        rows["difference_percent"].append(round(float(100 * np.abs(moved - first).mean() / np.ptp(first)), 4))
+        rows["largest_displacement_mm"].append(round(measures["largest_displacement_mm"], 4))
+    return rows
+
+
+ROWS = {
+    "contrast: one, ncc": lambda: contrast("ncc", False),
+    "contrast: two, as register chooses": lambda: contrast("auto", True),
+    "contrast: two, mapped": lambda: contrast("mapped", True),
+    "contrast: two, mind": lambda: contrast("mind", True),
+    "contrast: two, ncc": lambda: contrast("ncc", True),
+    "exchanged: symmetric": lambda: exchanged(True),
+    "exchanged: as it is": lambda: exchanged(False),
+    "hippocampus: ours, fast": lambda: hippocampus("ours", "fast"),
+    "hippocampus: ours, default": lambda: hippocampus("ours", "default"),
+    "hippocampus: ours, accurate": lambda: hippocampus("ours", "accurate"),
+    "hippocampus: greedy, 40x20x5": lambda: hippocampus("greedy", GREEDY[0]),
+    "hippocampus: greedy, 40x40x20": lambda: hippocampus("greedy", GREEDY[1]),
+    "orientations": orientations,
+}
+
+
+def tables(content):
+    """The pages' tables in Markdown.
+
+    Args:
+        content: Of the results file.
+
+    Returns:
+        Dict from the name of a place in the docs to Markdown.
+    """
+    rows = content["rows"]
+    pairs = [[str(number)] * 2 for number in range(40)]  # every subject is in one pair
+    contrasts = ["| contrasts, similarity | Dice, mean of 20 pairs |", "|---|---:|"]
+    crop = ["| hippocampus | Dice | 95 % interval | folding (%) | CPU seconds |", "|---|" + "---:|" * 4]
+    other = []
+    for name, row in rows.items():
+        kind, label = name.split(": ") if ": " in name else (name, "")
+        if kind == "contrast":
+            contrasts.append(f"| {label} | {np.mean(row['dice']):.3f} |")
+        elif kind == "hippocampus":
+            low, high = interval(pairs, row["dice"])
+            crop.append(
+                f"| {label} | {np.mean(row['dice']):.3f} | {low:.3f} to {high:.3f} | "
+                f"{np.mean(row['folding_percent']):.4f} | {np.mean(row['cpu_seconds']):.2f} |"
+            )
+        elif kind == "exchanged":
+            other.append(f"- Exchanged images, {label}: there and back ends {np.mean(row['voxels']):.3f} voxels away.")
+        else:
+            other.append(
+                f"- 48 orientations: results differ from the head by {max(row['difference_percent']):.3f} % of its "
+                "range at the most, on average over the voxels; largest displacement "
+                f"{max(row['largest_displacement_mm']):.2f} mm."
+            )
+    first = next(iter(rows.values()))
+    before = [row["dice_before"] for name, row in rows.items() if name.startswith("hippocampus")]
+    if before:
+        crop += ["", f"40 pairs, mean Dice before {np.mean(before[0]):.3f}, one thread."]
+    machine = f"{first['processor']}, {first['vectors']}, {first['date']}."
+    return {"tasks": "\n".join([*contrasts, "", *crop, "", *other, "", machine])}
+
+
+def main():
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
+    results = ResultsFile("engine_tasks", {"crop": list(CROP), "greedy": list(GREEDY)})
+    for name, function in ROWS.items():
+        results.measure(name, function)
+    write_tables("engine_tasks", tables(results.content))
+    print(tables(results.content)["tasks"])
+
+
+if __name__ == "__main__":
+    main()
