@@ -11,6 +11,7 @@ from app.notes import note
 from app.quiet import import_keras
 from app.systems import find_system
 from app.systems.opened import open_run
+from app.systems.registration.appearance import note_strangers
 from app.systems.registration.checks import check_image, check_labels
 from app.systems.registration.cost import engine_bytes, register_bytes
 from app.systems.registration.suits import note_differences, note_labels
@@ -69,6 +70,8 @@ def _register(config, folder, trained, hyper, volumes, by_header, grid):
     for line in placement.lines:
         log(line)
     pair = Pair.of(volumes, placement, by_header, grid, images, fill=trained is not None)
+    if trained:
+        note_strangers(trained.contract, (pair.moving, pair.fixed), (config.moving, config.fixed))
     del images  # as large as what follows
     log(f"compared on {_by(grid.shape)} voxels of {_mm(grid.spacing_mm)} mm")
     registrar = _registrar(config, trained, pair)

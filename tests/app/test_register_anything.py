@@ -158,6 +158,19 @@ def test_a_model_on_other_grids(main, trained, scans, tmp_path):
     assert dice[10] > dice[0] + 0.02
 
 
+def test_images_that_a_model_has_not_seen_are_said(main, trained, phantoms, tmp_path):
+    """Another contrast without a masked background: a network answers with confidence, wrongly."""
+    path = phantoms.parent / "image" / "phantom-000.nii.gz"
+    image = nibabel.load(path)
+    array = np.asarray(image.dataobj).astype("float32")
+    other = 300 - array + np.random.default_rng(0).normal(size=array.shape)
+    strange = save(tmp_path / "strange.nii.gz", other, image.affine)
+    done = main(*words(tmp_path / "out", moving=strange, fixed=path, model=trained))
+    assert done.returncode == 0, done.stderr
+    assert "strange.nii.gz: unlike the images of the training (share of background 0.0" in done.stdout
+    assert f"{path}: unlike" not in done.stdout
+
+
 def test_frames(main, scans, tmp_path):
     """A 4D file with one frame is an image; of several the user chooses."""
     image = nibabel.load(scans["moving"])

@@ -7,6 +7,7 @@ from pydantic.dataclasses import dataclass
 
 from app.errors import UserError
 from app.systems.contract import KEPT, Contract, Millimetres, Size
+from app.systems.registration.appearance import WORDS
 
 NETWORKS = ("HyperMorph", "VoxelMorph", "OfficialVoxelMorph")
 
@@ -21,6 +22,8 @@ class RegistrationContract(Contract):
         hyper: Dict from hyper-parameter to its [low, high].
         best: Dict from hyper-parameter to its best value in validation; empty without labels.
         structures: Dict from label value to name.
+        appearance: What the images of training look like, see `app.systems.registration.appearance`: dict from
+            measure to mean and standard deviation over them; empty for runs that do not say it.
     """
 
     SYSTEM: ClassVar[str] = "hypermorph"
@@ -32,6 +35,9 @@ class RegistrationContract(Contract):
     hyper: dict[str, Annotated[list[float], pydantic.Field(min_length=2, max_length=2)]]
     best: dict[str, float]
     structures: dict[str, str]
+    appearance: dict[str, Annotated[list[float], pydantic.Field(min_length=2, max_length=2)]] = pydantic.Field(
+        default_factory=dict
+    )
 
     @pydantic.model_validator(mode="after")
     def _fits_itself(self):
@@ -39,6 +45,8 @@ class RegistrationContract(Contract):
             raise ValueError("shape and spacing_mm have different numbers of axes")
         if any(low > high for low, high in self.hyper.values()):
             raise ValueError("hyper: a range that ends before it begins")
+        if not set(self.appearance) <= set(WORDS):
+            raise ValueError("appearance: a measure that is not known")
         if not set(self.best) <= set(self.hyper):
             raise ValueError("best: a hyper-parameter that the model does not have")
         return self

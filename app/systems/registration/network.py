@@ -4,6 +4,7 @@ import itertools
 import math
 
 from app.processor import slow_precision
+from app.systems.registration.appearance import appearance_of_all
 from app.systems.registration.cache import SubjectCache
 from app.systems.registration.cohort import draw_pairs
 from app.systems.registration.contract import RegistrationContract
@@ -21,6 +22,7 @@ from nets.registration.objective import Objective
 from nets.registration.voxelmorph import VoxelMorph
 
 GENERATED = ("generator", "units", "depth")  # keys of the hypernetwork
+MEASURED = 50  # images of the training, at most, that say what it has seen
 
 
 class RegistrationSteps(Steps):
@@ -84,6 +86,9 @@ class RegistrationSteps(Steps):
             simulated=self.config.data.phantom is not None,
             intensity=self.images.data.intensity_rule,
             trained_on=tuple(subject.name for subject in self.cohort.parts["train"]),
+            appearance=appearance_of_all(
+                self.cache.image(subject) for subject in self.cohort.parts["train"][:MEASURED]
+            ),
         )
 
     def evaluate(self, predictor, history):
