@@ -2,7 +2,7 @@
 
 from app.errors import printable
 
-_said = set()
+_said = {}
 
 
 def note(line):
@@ -15,10 +15,19 @@ def note(line):
     """
     line = printable(line)
     if line not in _said:
-        _said.add(line)
+        _said[line] = True
         print(f"note: {line}", flush=True)
 
 
 def forget():
     """Begin another command: what the one before it said is said again."""
     _said.clear()
+
+
+def said():
+    """What this command has said so far.
+
+    Returns:
+        List of lines.
+    """
+    return list(_said)

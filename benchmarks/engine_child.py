@@ -45,7 +45,8 @@ def ours(preset, threads):
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     from app.data.read import read_volume
-    from nets.registration.engine.deformable import PRESETS, Method, register_pairs
+    from nets.registration.engine.deformable import register_pairs
+    from nets.registration.engine.method import PRESETS, Method
 
     def image(path):
         return read_volume(path).array[None, ..., None].astype("float32") / 255.0

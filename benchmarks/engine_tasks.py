@@ -61,7 +61,7 @@ def contrast(similarity, remapped):
     from app.data.read import read_labels, read_volume
     from app.systems.registration.engine import pair_registrar
     from app.tasks.register import EXPLAINED, MONOTONE
-    from nets.registration.engine.deformable import PRESETS
+    from nets.registration.engine.method import PRESETS
     from nets.registration.engine.relation import monotone_share
 
     rows = {"dice": [], "chosen": []}
@@ -84,7 +84,8 @@ def exchanged(symmetric):
     """Mean distance, in voxels over the brain, of there and back from the beginning."""
     from app.data.read import read_volume
     from nets.ops import sample
-    from nets.registration.engine.deformable import Method, register_pairs
+    from nets.registration.engine.deformable import register_pairs
+    from nets.registration.engine.method import Method
 
     distances = []
     for one, other in brain_pairs()[:10]:

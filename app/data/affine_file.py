@@ -11,7 +11,7 @@ from app.strangers import regular_file
 SUFFIXES = (".tfm", ".txt", ".mat")
 MOST_BYTES = 2**20
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-REMEDY = "give an affine or rigid transform that ITK, ANTs or this program wrote (.tfm, .txt or .mat)"
+REMEDY = "give a linear transform that ITK, ANTs or this program wrote (.tfm, .txt or .mat), or a kind of alignment"
 
 
 def read_affine(path):
@@ -29,9 +29,9 @@ def read_affine(path):
     import SimpleITK
 
     path = Path(path)
+    regular_file(path, "affine transform, nor a kind of alignment")
     if path.suffix not in SUFFIXES:
         raise UserError(f"{path}: unknown format of an affine transform; {REMEDY}")
-    regular_file(path, "affine transform")
     if path.stat().st_size > MOST_BYTES:
         raise UserError(f"{path}: too large for an affine transform; {REMEDY}")
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)

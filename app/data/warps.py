@@ -12,8 +12,8 @@ RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
 def write_displacement(path, displacement, affine):
     """Write a displacement in ITK's convention (ANTs, SimpleITK, 3D Slicer).
 
-    A 5-D NIfTI `(i, j, k, 1, 3)` (k = 1 in 2D) with vector intent: for each voxel of the fixed image the
-    vector, in LPS millimetres, to where the moving image is to be read.
+    A 5-D NIfTI `(i, j, k, 1, 3)`, of an axial 2D image `(i, j, 1, 1, 2)` as ITK has it, with vector intent:
+    for each voxel of the fixed image the vector, in LPS millimetres, to where the moving image is to be read.
 
     Args:
         path: `.nii` or `.nii.gz`.
@@ -28,8 +28,9 @@ def write_displacement(path, displacement, affine):
     rank = displacement.shape[-1]
     check_finite(displacement, path)
     turn = (np.asarray(affine)[:3, :rank].T * RAS_TO_LPS).astype("float32")
-    vectors = np.asarray(displacement, "float32") @ turn
-    shape = (*displacement.shape[:-1], *[1] * (4 - rank), 3)
+    components = 2 if rank == 2 and not np.any(turn[:, 2]) else 3
+    vectors = np.asarray(displacement, "float32") @ turn[:, :components]
+    shape = (*displacement.shape[:-1], *[1] * (4 - rank), components)
     header = nibabel.Nifti1Header()
     header.set_data_dtype("float32")
     header.set_data_shape(shape)

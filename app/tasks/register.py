@@ -1,6 +1,7 @@
 """Task `register`: register two image files, with a trained model or without."""
 
 import dataclasses
+import time
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from app.systems import find_system
 from app.systems.opened import open_run
 from app.systems.registration.appearance import note_strangers
 from app.systems.registration.checks import check_image, check_labels
-from app.systems.registration.cost import engine_bytes, register_bytes
+from app.systems.registration.cost import engine_bytes, output_bytes, register_bytes
 from app.systems.registration.suits import note_differences, note_labels
 from app.training.cost import check_memory
 from app.training.run_folder import RunFolder, log
@@ -46,27 +47,32 @@ def run(config, dry_run=False):
     from app.systems.registration.working import model_grid, working_grid
 
     moving, fixed = volumes["moving"], volumes["fixed"]
-    grid = model_grid(fixed, contract) if trained else working_grid(moving, fixed, config.working_mm)
+    grid = model_grid(fixed, contract) if trained else working_grid(moving, fixed, config.working_mm, config.symmetric)
     if trained:
         note_differences(contract, config, volumes, grid)
         config = _as_trained(config, volumes, grid)
-    by_header = check_placement(config, moving, fixed)
-    needed = register_bytes(grid.shape) if trained else engine_bytes(grid.shape)
+    by_header, begun = check_placement(config, moving, fixed)
+    needed = register_bytes(grid.shape)
+    if not trained:
+        needed = engine_bytes(grid.shape, config.similarity, config.symmetric)
+    written = {"fixed": fixed.array.shape, "moving": moving.array.shape, "working": grid.shape}[config.grid]
+    needed = max(needed, output_bytes(written))
     check_memory(needed, "moving, fixed", "set working_mm, or crop or resample the images")
     if dry_run:
-        return _describe(config, grid, trained, hyper)
-    _register(config, folder, trained, hyper, volumes, by_header, grid)
+        return _describe(config, grid, trained, hyper, needed)
+    _register(config, folder, trained, hyper, volumes, (by_header, begun), grid)
 
 
-def _register(config, folder, trained, hyper, volumes, by_header, grid):
+def _register(config, folder, trained, hyper, volumes, placements, grid):
     from app.systems.registration.pair import Pair
     from app.systems.registration.place import place
     from app.systems.registration.write import save_registration
 
     rule = trained.contract.intensity if trained else IntensityRule()
     images = {name: rule.unit_range(volumes[name].array, getattr(config, name)) for name in ("moving", "fixed")}
-    placement = place(config, volumes, images, by_header)
-    folder.open(config)  # nothing is refused from here on
+    started, (by_header, begun) = time.perf_counter(), placements
+    placement = place(config, volumes, images, begun)
+    folder.open(config)
     for line in placement.lines:
         log(line)
     pair = Pair.of(volumes, placement, by_header, grid, images, fill=trained is not None)
@@ -78,12 +84,13 @@ def _register(config, folder, trained, hyper, volumes, by_header, grid):
     simulated = trained is not None and trained.contract.simulated
     warning = "The model was trained on simulated images: not for use on patients." if simulated else None
     save_registration(registrar, pair, hyper, config, folder, warning)
+    log(f"{time.perf_counter() - started:.0f} seconds from the images in memory to the report")
 
 
 def _registrar(config, trained, pair):
     """What registers the pair."""
     from app.systems.registration.engine import RefinedRegistrar, pair_registrar
-    from nets.registration.engine.deformable import PRESETS
+    from nets.registration.engine.method import PRESETS
 
     weights = None if pair.weights.all() else pair.weights
     levels = PRESETS[config.preset or "default"]
@@ -103,7 +110,7 @@ def _similarity(config, pair):
     if config.similarity != "auto":
         return config.similarity
     share, explained = monotone_share(*(image[..., 0] for image in (pair.moving, pair.fixed, pair.weights)))
-    chosen = "ncc" if share >= MONOTONE else "mapped" if explained >= EXPLAINED else "mind"
+    chosen = "ncc" if share >= MONOTONE else "mapped" if explained >= EXPLAINED and not config.symmetric else "mind"
     log(
         f"similarity: {chosen}; of the fixed image's variance {100 * explained:.0f} % is a function of the moving "
         f"image's intensities, {100 * share:.0f} % of that a monotone one"
@@ -141,13 +148,14 @@ def _check(config, volumes):
         note_labels(getattr(config, name), volumes[name])
 
 
-def _describe(config, grid, trained, hyper):
+def _describe(config, grid, trained, hyper, needed):
     model = f"none, preset {config.preset or 'default'}"
     if trained:
         model = f"{trained.model_file}, {dict(zip(trained.contract.hyper, hyper, strict=True))}"
     print(config_text(config))
     print(f"model: {model}\naffine: {config.affine}")
-    print(f"working grid: {grid.shape}, spacing {_mm(grid.spacing_mm)} mm\ndry run: nothing was written")
+    print(f"working grid: {grid.shape}, spacing {_mm(grid.spacing_mm)} mm; at least {needed / 2**30:.1f} GiB")
+    print("dry run: nothing was written")
 
 
 def _read(config, rank):

@@ -20,10 +20,10 @@ class RegisterConfig(TaskConfig):
     """Image that is warped."""
     fixed: Path
     """Image that it is warped to, of any size, spacing and orientation."""
-    affine: Literal["auto", "rigid", "similarity", "scaling", "none"] | Path = "auto"
-    """Alignment before anything is deformed: "rigid" (6 parameters), "similarity" (7), "scaling" (9), "auto" (12; with
-    a model none, where both images lie on a grid as in its training), "none" (by the headers alone), or a file of ITK
-    or ANTs (.tfm, .txt, .mat)."""
+    affine: Literal["auto", "affine", "rigid", "similarity", "scaling", "none"] | Path = "auto"
+    """Alignment before anything is deformed: "rigid" (6 parameters), "similarity" (7), "scaling" (9), "affine" (12),
+    "auto" (affine; with a model none, where both images lie on a grid as in its training), "none" (by the headers
+    alone), or a file of ITK or ANTs (.tfm, .txt, .mat)."""
     model: Path | None = None
     """Run folder of a trained model, or its model.keras; without, the pair is registered by an optimisation of its
     own."""
@@ -32,10 +32,11 @@ class RegisterConfig(TaskConfig):
     similarity: Literal["auto", "ncc", "mapped", "mind", "mse"] = "auto"
     """What is compared without a model, or in `refine`: "ncc" (local correlation), "mapped" (that, after the moving
     image got the fixed one's intensities by a curve), "mind" (descriptors, for contrasts that differ in any way),
-    "mse". "auto" takes ncc, or mapped where the intensities are not monotonically related, or mind where they are
-    hardly related at all."""
+    "mse". "auto" takes ncc, or mapped where the intensities are not monotonically related, or mind where no
+    curve relates them."""
     symmetric: bool = False
-    """Whether, without a model, exchanged images give the inverse; twice the work."""
+    """Whether, without a model, both images are deformed to their middle: exchanged images on one grid then give the
+    inverse, but for the alignment, which is nearly so. Twice the work."""
     refine: int = pydantic.Field(0, ge=0, le=1000)
     """Iterations, at most, by which the network's answer is improved at full resolution; 20 is a good number."""
     working_mm: float | None = pydantic.Field(None, gt=0)

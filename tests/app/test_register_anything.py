@@ -114,7 +114,7 @@ def test_affine_files_that_are_none(main, scans, tmp_path):
         "flat.tfm": "2D",
         "warp.tfm": "DisplacementField",
         "missing.tfm": "no such",
-        "a.json": "unknown format",
+        "a.json": "nor a kind of alignment",
         "away.tfm": "within its grid by the affine file",
     }
     for name, message in cases.items():
@@ -205,7 +205,6 @@ def test_a_label_map_given_as_image_is_said(main, scans, tmp_path):
     """It registers, badly: the user should hear of it."""
     done = main(*words(tmp_path / "out", moving=scans["moving_labels"], fixed=scans["fixed_labels"], preset="fast"))
     assert done.returncode == 0, done.stderr
-    assert "moving_labels" not in done.stderr
     assert done.stdout.count("looks like a label map") == 2
 
 

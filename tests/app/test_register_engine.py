@@ -6,6 +6,7 @@ import nibabel
 import numpy as np
 import pytest
 import scipy.ndimage
+import SimpleITK
 
 from tests.app.refusals import assert_refused
 
@@ -132,4 +133,42 @@ def test_a_dry_run_says_what_would_be_done(main, scans, tmp_path):
     done = main(*words(tmp_path / "out", moving=scans["moving"], fixed=scans["fixed"]), "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "preset default" in done.stdout
+    assert not (tmp_path / "out").exists()
+
+
+def test_flat_images_in_other_planes(main, tmp_path, rng):
+    """An axial and a coronal slice: by their headers neither lies over the other, which once was a traceback."""
+    image = scipy.ndimage.gaussian_filter(rng.normal(size=(40, 44)), 2).astype("float32")
+    coronal = np.eye(4)[:, [0, 2, 1, 3]]
+    moving, fixed = (
+        save(tmp_path / "moving.nii.gz", image, coronal),
+        save(tmp_path / "fixed.nii.gz", np.roll(image, 1, 0)),
+    )
+    for affine in ("none", "auto"):
+        done = main(*words(tmp_path / affine, moving=moving, fixed=fixed, affine=affine))
+        assert done.returncode == 0, done.stderr
+        assert "lies in another plane" in done.stdout
+        metrics = json.loads((tmp_path / affine / "metrics.json").read_text())
+        assert metrics["ncc_after"] > metrics["ncc_before"]
+
+
+def test_itk_reads_a_flat_displacement(main, tmp_path, rng):
+    """Two components, as ITK itself writes: with three it refuses the field."""
+    image = scipy.ndimage.gaussian_filter(rng.normal(size=(40, 44)), 2).astype("float32")
+    paths = [save(tmp_path / f"{by}.nii.gz", np.roll(image, by, 0)) for by in (0, 1)]
+    done = main(*words(tmp_path / "out", moving=paths[0], fixed=paths[1]))
+    assert done.returncode == 0, done.stderr
+    moving, fixed = (SimpleITK.ReadImage(str(path)) for path in paths)
+    field = SimpleITK.ReadImage(str(tmp_path / "out" / "displacement.nii.gz"))
+    warp = SimpleITK.DisplacementFieldTransform(SimpleITK.Cast(field, SimpleITK.sitkVectorFloat64))
+    expected = SimpleITK.GetArrayFromImage(SimpleITK.Resample(moving, fixed, warp)).T
+    moved = nibabel.load(tmp_path / "out" / "moved.nii.gz").get_fdata()
+    assert np.mean(np.abs(moved - expected)[2:-2, 2:-2] > 0.01 * np.ptp(image)) < 0.01
+
+
+def test_working_voxels_that_do_not_suit(main, scans, tmp_path):
+    """Four voxels a side, or a billion, are a slip of the keyboard."""
+    both = {"moving": scans["moving"], "fixed": scans["fixed"]}
+    for side in (50, 0.01):
+        assert_refused(main(*words(tmp_path / "out", **both, working_mm=side)), ["does not suit", "choose 0.25 to"])
     assert not (tmp_path / "out").exists()

@@ -107,7 +107,7 @@ evaluation: {{values: 2}}
     done = main("register", "--config", register, "--set", "hyper.nmi_bins=16")
     assert done.returncode == 0, done.stderr
     field = nibabel.load(tmp_path / "out" / "displacement.nii.gz")
-    assert field.shape == (24, 22, 1, 1, 3)
+    assert field.shape == (24, 22, 1, 1, 2)
 
 
 def test_several_devices_train_the_same_model(main, shell, small_config, tmp_path):

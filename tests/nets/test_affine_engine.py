@@ -67,7 +67,7 @@ def test_the_gradient_is_the_values_own(rng):
     points = rng.uniform(3, 11, size=(1500, 3))
     fixed = np.clip(0.9 - 0.7 * scipy.ndimage.map_coordinates(image, points.T, order=1), 0, 1)
     inside = (image > 0).astype("float32")
-    level = CorrelationRatio(image, inside, np.eye(4), points, fixed, np.ones(len(points)), 12)
+    level = CorrelationRatio(image, inside, np.eye(4), points, fixed, 12)
     matrix = np.eye(4)[:3] + 0.02 * rng.normal(size=(3, 4))
     value, gradient, curvature = level.normal_equations(matrix[None])
     assert value[0] == pytest.approx(level.values(matrix[None])[0], rel=1e-5)
@@ -89,7 +89,7 @@ def test_rotations_cover_all(rng):
     assert np.all(np.linalg.det(listed) > 0)
     asked = Rotation.random(500, random_state=0).as_matrix()
     traces = np.einsum("nab,mab->nm", asked, listed)
-    assert np.degrees(np.arccos(np.clip((traces.max(axis=1) - 1) / 2, -1, 1))).max() < 32
+    assert np.degrees(np.arccos(np.clip((traces.max(axis=1) - 1) / 2, -1, 1))).max() < 27
 
 
 @pytest.mark.parametrize("turn", [0, 70, 180])

@@ -6,7 +6,7 @@ import scipy.ndimage
 
 from nets.ops import sample
 from nets.ops.folding import folding_voxels
-from nets.registration.engine.deformable import Level, Method, register_pairs
+from nets.registration.engine.deformable import register_pairs
 from nets.registration.engine.forces import (
     FLOOR,
     local_statistics,
@@ -14,6 +14,7 @@ from nets.registration.engine.forces import (
     mse_force,
     ncc_force,
 )
+from nets.registration.engine.method import Level, Method
 from tests.nets.test_ops import numpy
 
 LEVELS = (Level(4, 30), Level(2, 30), Level(1, 20, 1))

@@ -5,7 +5,8 @@ import pytest
 import scipy.ndimage
 
 from nets.ops.folding import folding_voxels
-from nets.registration.engine.deformable import Level, Method, register_pairs
+from nets.registration.engine.deformable import register_pairs
+from nets.registration.engine.method import Level, Method
 from nets.registration.engine.mind import mind
 from nets.registration.engine.penalties import PENALTIES, relax_bending, relax_elasticity, relax_gradient
 from nets.registration.engine.relation import mapped, monotone_share

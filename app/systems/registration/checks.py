@@ -97,7 +97,7 @@ def check_image(path, rank, nan="refuse", frame=None):
         volume = read_volume(path, nan)
     except UserError as error:
         return None, error.problems
-    if rank is None and volume.array.ndim == 4:
+    if rank in (None, 3) and volume.array.ndim == 4 and (rank is None or frame is not None):
         frames = volume.array.shape[-1]
         if frame is None or frame >= frames:
             return None, [f"{path}: an image of 4 axes, {frames} frames; choose one by frame: 0 to {frames - 1}"]

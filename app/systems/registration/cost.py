@@ -50,13 +50,27 @@ def register_bytes(shape):
     return 16 * FLOAT * math.prod(shape)
 
 
-def engine_bytes(shape):
+def engine_bytes(shape, similarity, symmetric):
     """What a registration without a model takes: images, fields, forces and local statistics.
 
     Args:
-        shape: Of the fixed image.
+        shape: Of the working grid.
+        similarity: Of `RegisterConfig`; descriptors have 12 channels.
+        symmetric: Of `RegisterConfig`.
 
     Returns:
         Bytes.
     """
-    return 40 * FLOAT * math.prod(shape)
+    return (120 if similarity == "mind" else 40) * (1 + symmetric) * FLOAT * math.prod(shape)
+
+
+def output_bytes(shape):
+    """What the writing of results takes: places to read at, the moved image, the whole warp and its Jacobian.
+
+    Args:
+        shape: Of the grid on which they are written.
+
+    Returns:
+        Bytes.
+    """
+    return 16 * FLOAT * math.prod(shape)

@@ -10,7 +10,8 @@ from app.finite import check_finite
 from app.systems.registration.registrar import Registration
 from app.training.run_folder import log
 from nets.ops.sample import sample
-from nets.registration.engine.deformable import Method, register_pairs, smoother
+from nets.registration.engine.deformable import register_pairs
+from nets.registration.engine.method import Method, smoother
 from nets.registration.engine.relation import mapped
 
 SAID = {
@@ -45,14 +46,21 @@ class EngineRegistrar:
     Args:
         method: `Method`.
         weights: Array `(*shape, 1)`: how much each voxel of the fixed image counts; None for 1 everywhere.
+        stage: Of several, for the log.
     """
 
     hyper_parameters = ()
 
-    def __init__(self, method=None, weights=None):
+    def __init__(self, method=None, weights=None, stage=""):
         self.method = method or Method()
         self.weights = weights
+        self.stage = stage
         self.curve = []
+
+    @property
+    def similarity(self):
+        """What is compared."""
+        return self.method.similarity
 
     def __call__(self, moving, fixed, hyper, start=None):
         """See `Registrar.__call__`; afterwards `curve` has the similarity over the iterations of each level.
@@ -68,19 +76,23 @@ class EngineRegistrar:
         seconds = time.perf_counter() - started
         check_finite(field[0], "the displacement")
         moved = keras.ops.convert_to_numpy(sample(moving[None], field))
-        self._log_levels()
+        self._log_level()
         return Registration(np.array(field[0]), moved[0], None, seconds)
 
     def _note(self, factor, iteration, similarity):
+        if self.curve and self.curve[-1]["level"] != factor:
+            self._log_level()
         self.curve.append({"level": factor, "iteration": iteration, "similarity": float(similarity[0])})
 
-    def _log_levels(self):
-        for factor in dict.fromkeys(point["level"] for point in self.curve):
-            points = [point for point in self.curve if point["level"] == factor]
-            log(
-                f"level 1/{factor}: {points[-1]['iteration']} iterations, {SAID[self.method.similarity]} "
-                f"{points[0]['similarity']:.4f} to {points[-1]['similarity']:.4f}"
-            )
+    def _log_level(self):
+        """Say what the last level did."""
+        if not self.curve:
+            return
+        points = [point for point in self.curve if point["level"] == self.curve[-1]["level"]]
+        log(
+            f"{self.stage}level 1/{points[-1]['level']}: {points[-1]['iteration']} iterations, "
+            f"{SAID[self.similarity]} {points[0]['similarity']:.4f} to {points[-1]['similarity']:.4f}"
+        )
 
 
 class MappedRegistrar:
@@ -94,11 +106,12 @@ class MappedRegistrar:
     """
 
     hyper_parameters = ()
+    similarity = "mapped"
 
     def __init__(self, method, weights=None):
         self.engine = EngineRegistrar(method, weights)
         coarse = tuple(level for level in method.levels if level.factor > 1)
-        self.coarse = EngineRegistrar(dataclasses.replace(method, levels=coarse), weights)
+        self.coarse = EngineRegistrar(dataclasses.replace(method, levels=coarse), weights, "for the curve: ")
         self.weights = weights
 
     @property
@@ -127,6 +140,7 @@ class RefinedRegistrar:
         self.network = network
         self.engine = engine
         self.hyper_parameters = network.hyper_parameters
+        self.similarity = engine.similarity
 
     @property
     def curve(self):

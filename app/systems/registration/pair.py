@@ -47,7 +47,7 @@ class Pair:
         moving = prepared(images["moving"], to_moving, grid.shape, fill)
         fixed = prepared(images["fixed"], to_fixed, grid.shape, fill)
         unaligned = moving
-        if placement.computed:
+        if placement.aligned:
             unaligned = prepared(images["moving"], by_header.to_moving @ grid.to_fixed, grid.shape, fill)
         within = inside_linear(images["moving"].shape, to_moving, grid.shape)
         within &= inside_linear(images["fixed"].shape, to_fixed, grid.shape)

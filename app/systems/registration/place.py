@@ -8,12 +8,14 @@ import numpy as np
 from app.data.affine_file import read_affine
 from app.errors import UserError
 from app.notes import note
-from app.systems.registration.placed import overlap, voxel_matrix
+from app.systems.registration.placed import in_parallel_planes, overlap, voxel_matrix
 
-LEAST_OVERLAP = 0.1  # of the fixed image's grid
+LEAST_OVERLAP = 0.1  # of what is not background in the fixed image
 SAID_OVERLAP = 0.9
 STRANGE = 0.97  # of the fixed image's variance left unexplained
-KINDS = {"auto": "affine", "rigid": "rigid", "similarity": "similarity", "scaling": "scaling"}
+STRANGE_SIZE = 1.5
+TURNED = 20.0  # degrees from the headers, from which on it is said
+KINDS = {"auto": "affine", "affine": "affine", "rigid": "rigid", "similarity": "similarity", "scaling": "scaling"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,13 +24,13 @@ class Placement:
 
     Args:
         to_moving: `(rank + 1, rank + 1)`, from voxels of the fixed image to voxels of the moving one.
-        computed: Whether an alignment was computed.
+        aligned: Whether it is another than that by the headers: computed, or read from a file.
         measures: Dict of what was measured.
         lines: What the log should say of it.
     """
 
     to_moving: np.ndarray
-    computed: bool = False
+    aligned: bool = False
     measures: dict = dataclasses.field(default_factory=dict)
     lines: tuple = ()
 
@@ -46,35 +48,39 @@ def check_placement(config, moving, fixed):
         fixed: `Volume`.
 
     Returns:
-        `Placement` by the headers or by the file that the config names.
+        `Placement` by the headers, and that to begin with: the same, or by the file that the config names.
 
     Raises:
         UserError: If the images do not overlap though nothing is to be aligned, or the file is wrong.
     """
     same = moving.same_grid(fixed, (config.moving, config.fixed))
-    placement = Placement(voxel_matrix(moving, fixed))
+    by_header = placement = Placement(voxel_matrix(moving, fixed))
+    if not in_parallel_planes(moving, fixed):
+        note(
+            f"{config.moving}: lies in another plane than {config.fixed} by the headers; placed by voxel size, "
+            "centre on centre"
+        )
     by_file = config.affine not in (*KINDS, "none")
     if by_file:
         if fixed.array.ndim == 2:
             raise UserError(f"{config.affine}: an affine file is read for 3D images only; set affine: auto or none")
         world = read_affine(config.affine)
-        placement = Placement(
-            np.linalg.solve(np.asarray(moving.affine, float), world @ np.asarray(fixed.affine, float))
-        )
+        to_moving = np.linalg.solve(np.asarray(moving.affine, float), world @ np.asarray(fixed.affine, float))
+        placement = Placement(to_moving, True, {}, (f"aligned by {config.affine}",))
     if config.affine in KINDS or (same and not by_file):
-        return placement
+        return by_header, placement
     _check_overlap(config, moving, fixed, placement, "by the affine file" if by_file else "by the headers")
-    return placement
+    return by_header, placement
 
 
-def place(config, volumes, images, by_header):
+def place(config, volumes, images, begun):
     """Align two images, as the config asks.
 
     Args:
         config: `RegisterConfig`.
         volumes: Dict of `moving` and `fixed`, `Volume`s.
         images: Dict of `moving` and `fixed`: their arrays in [0, 1].
-        by_header: Of `check_placement`.
+        begun: The second of `check_placement`.
 
     Returns:
         `Placement`.
@@ -83,25 +89,27 @@ def place(config, volumes, images, by_header):
         UserError: If the aligned images hardly overlap, or have nothing in common and do not overlap by the headers.
     """
     if config.affine not in KINDS:
-        return by_header
+        return begun
     from nets.registration.engine.affine import align
+    from nets.registration.engine.correlation_ratio import WORST
 
     moving, fixed = volumes["moving"], volumes["fixed"]
     rank = fixed.array.ndim
     fixed_to_world = np.diag([*fixed.spacing_mm, 1.0]) if rank == 2 else np.asarray(fixed.affine, float)
-    moving_to_world = fixed_to_world @ np.linalg.inv(by_header.to_moving)
+    moving_to_world = fixed_to_world @ np.linalg.inv(begun.to_moving)
     result = align(images["moving"], images["fixed"], moving_to_world, fixed_to_world, KINDS[config.affine])
-    measures = {"variance_left_by_headers": result.before, "variance_left_after_affine": result.after}
+    before = None if result.before == WORST else result.before
+    measures = {"variance_left_by_headers": before, "variance_left_after_affine": result.after}
     measures |= _said(result.matrix)
     to_moving = np.linalg.solve(moving_to_world, result.matrix @ fixed_to_world)
     placement = Placement(to_moving, True, measures, (_line(config, result, measures),))
     _check_overlap(config, moving, fixed, placement, "after the affine alignment")
-    _check_success(config, result)
+    _check_success(config, result, measures)
     return placement
 
 
 def _said(matrix):
-    """A matrix in words: turn, size and shift."""
+    """How far a matrix turns, and how it changes volumes."""
     linear = matrix[:-1, :-1]
     left, sizes, right = np.linalg.svd(linear)
     turn = left @ right
@@ -113,13 +121,15 @@ def _said(matrix):
 
 
 def _line(config, result, measures):
+    before = measures["variance_left_by_headers"]
+    by_header = "no overlap by the headers" if before is None else f"{before:.3f} by the headers"
     return (
-        f"{KINDS[config.affine]} alignment: turned by {measures['turn_degrees']:.1f} degrees, volume times "
-        f"{measures['volume_factor']:.2f}; variance left {result.before:.3f} by the headers, {result.after:.3f} now"
+        f"{KINDS[config.affine]} alignment: turned by {measures['turn_degrees']:.1f} degrees, the moving image "
+        f"{measures['volume_factor']:.2f} times as large; unexplained variance: {by_header}, {result.after:.3f} now"
     )
 
 
-def _check_success(config, result):
+def _check_success(config, result, measures):
     from nets.registration.engine.correlation_ratio import WORST
 
     if result.after > STRANGE and result.before == WORST:
@@ -129,17 +139,20 @@ def _check_success(config, result):
         )
     if result.after > STRANGE:
         note(f"{config.moving}: has hardly anything in common with {config.fixed}; look at the figure")
-    if result.start == "search":
+    factor = measures["volume_factor"]
+    if not 1 / STRANGE_SIZE < factor < STRANGE_SIZE:
+        note(f"{config.moving}: {factor:.2f} times as large as {config.fixed}, which is rare; look at the figure")
+    if result.start == "search" and measures["turn_degrees"] > TURNED:
         note(
             f"{config.moving}: the headers' orientation fits worse than that of a search over all rotations, which was "
-            "taken; set affine: none to keep the headers'"
+            "taken; affine: none leaves the images as the headers place them"
         )
 
 
 def _check_overlap(config, moving, fixed, placement, by):
     share = overlap(moving, fixed, placement.to_moving)
     if share < LEAST_OVERLAP * min(1.0, _volume(moving) / _volume(fixed)):
-        remedy = "set affine: auto, or correct a header" if not placement.computed else "crop the larger of the two"
+        remedy = "set affine: auto, or correct a header" if not placement.aligned else "crop the larger of the two"
         raise UserError(
             f"{config.moving}: only {100 * share:.0f} % of {config.fixed} lies within its grid {by}; {remedy}"
         )

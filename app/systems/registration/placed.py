@@ -7,6 +7,9 @@ import numpy as np
 
 from nets.ops.sample import sample
 
+PARALLEL = 0.02  # millimetres that a plane leaves the other by, in one
+POINTS = 40  # along an axis
+
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
@@ -97,14 +100,33 @@ def voxel_matrix(moving, fixed):
         fixed: `Volume` of the same rank.
 
     Returns:
-        `(rank + 1, rank + 1)`; the identity where both have one grid.
+        `(rank + 1, rank + 1)`; the identity where both have one grid; of 2D images in planes that are not parallel by
+        voxel size alone, their centres on each other.
     """
     rank = fixed.array.ndim
     if moving.same_grid(fixed):
         return np.eye(rank + 1)
     matrix = np.linalg.solve(np.asarray(moving.affine, float), np.asarray(fixed.affine, float))
+    if not in_parallel_planes(moving, fixed):
+        scales = np.array(fixed.spacing_mm) / np.array(moving.spacing_mm)
+        matrix = np.diag([*scales, 1.0])
+        middle, other = ((np.array(volume.array.shape) - 1) / 2 for volume in (fixed, moving))
+        matrix[:-1, -1] = other - scales * middle
+        return matrix
     kept = [*range(rank), 3]
     return matrix[np.ix_(kept, kept)]
+
+
+def in_parallel_planes(moving, fixed):
+    """Whether two 2D images lie in parallel planes by their headers; true of any 3D images.
+
+    Args:
+        moving: `Volume`.
+        fixed: `Volume` of the same rank.
+    """
+    matrix = np.linalg.solve(np.asarray(moving.affine, float), np.asarray(fixed.affine, float))
+    leaving = np.abs(matrix[2, :2]) * np.linalg.norm(moving.affine[:3, 2]) / np.array(fixed.spacing_mm)[:2]
+    return fixed.array.ndim == 3 or bool(np.all(leaving < PARALLEL))
 
 
 def inside(moving_shape, displacement):
@@ -166,10 +188,22 @@ def overlap(moving, fixed, to_moving):
     Returns:
         Float, 0 to 1.
     """
-    steps = tuple(slice(None, None, max(1, size // 40)) for size in fixed.array.shape)
-    points = np.argwhere(fixed.array[steps] != fixed.array.min()) * [step.step for step in steps]
-    places = _through(to_moving, points)
+    places = _through(to_moving, shown_points(fixed.array))
     return float(np.all((places >= -0.5) & (places <= np.array(moving.array.shape) - 0.5), axis=-1).mean())
+
+
+def shown_points(array):
+    """Voxels, about 40 along each axis, that are not background.
+
+    Args:
+        array: `(i, j[, k])`.
+
+    Returns:
+        Array `(count, rank)`; all of them where nothing else is left.
+    """
+    steps = tuple(slice(None, None, max(1, size // POINTS)) for size in array.shape)
+    marked = array[steps] != array.min()
+    return np.argwhere(marked if marked.any() else ~marked) * [step.step for step in steps]
 
 
 def _rows(matrix, shape):

@@ -4,6 +4,7 @@ import numpy as np
 
 from app.notes import note
 from app.systems.registration.checks import orientation
+from app.systems.registration.placed import shown_points
 
 FEW_VALUES = 256  # distinct whole numbers that a label map may have
 FLAT = 0.6  # share of neighbours along the first axis that are equal where neither is background
@@ -36,18 +37,22 @@ def note_differences(contract, config, volumes, grid):
         grid: `Grid` on which the network is run.
     """
     fixed = volumes["fixed"]
+    if fixed.array.ndim == 2 and contract.orientation and orientation(fixed) != contract.orientation:
+        note(
+            f"the model was trained on images with axes {contract.orientation}, these have {orientation(fixed)}; "
+            "reorient them, or expect less than its report shows"
+        )
     if not np.array_equal(grid.to_fixed, np.eye(len(grid.to_fixed))):
         note(
             f"{config.fixed}: {_mm(fixed.spacing_mm)} mm {orientation(fixed)}; resampled to the model's grid, "
-            f"{_mm(grid.spacing_mm)} mm {contract.orientation}, and results back"
+            f"{_mm(grid.spacing_mm)} mm {orientation(grid)}, and results back"
         )
         _note_cut(config.fixed, fixed, grid)
 
 
 def _note_cut(path, fixed, grid):
-    places = np.argwhere(fixed.array != fixed.array.min())[::17]
     matrix = np.linalg.inv(grid.to_fixed)
-    there = places @ matrix[:-1, :-1].T + matrix[:-1, -1]
+    there = shown_points(fixed.array) @ matrix[:-1, :-1].T + matrix[:-1, -1]
     beyond = np.mean(np.any((there < -0.5) | (there > np.array(grid.shape) - 0.5), axis=1))
     if beyond > CUT:
         note(

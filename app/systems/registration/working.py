@@ -3,17 +3,19 @@
 import keras
 import numpy as np
 
+from app.errors import UserError
 from app.systems.registration.placed import Grid, inside_linear, linear_displacement
 from nets.ops.sample import sample
 
 ISOTROPIC = 1.1  # longest over shortest voxel side up to which a grid is taken as it is
 COARSER = 2.0  # a slice's thickness over the working spacing, at most
 MARGIN = 8  # voxels kept about what is not background
+FINER, LEAST = 4.0, 8  # how much finer than the image's `working_mm` may be; voxels that it must leave
 WORTH_CROPPING = 0.8  # of the voxels
 SPACING = 0.05  # by how much a spacing may differ from that of a model's training
 
 
-def working_grid(moving, fixed, working_mm=None):
+def working_grid(moving, fixed, working_mm=None, whole=False):
     """The grid for a registration without a model.
 
     The fixed image's own where its voxels are about cubes; else cubes along its axes, of the finest side, or of half
@@ -23,9 +25,13 @@ def working_grid(moving, fixed, working_mm=None):
         moving: `Volume`.
         fixed: `Volume`.
         working_mm: Side of the cubes; None for the rule above.
+        whole: Whether empty margins stay.
 
     Returns:
         `Grid`.
+
+    Raises:
+        UserError: If `working_mm` leaves hardly any voxels, or is far finer than those of the image.
     """
     spacing = np.array(fixed.spacing_mm)
     side = working_mm or max(_finest(fixed), _finest(moving))
@@ -33,7 +39,16 @@ def working_grid(moving, fixed, working_mm=None):
         factors = np.ones(fixed.array.ndim)
     else:
         factors = side / spacing
-    low, high = _bounds(fixed, np.ceil(MARGIN * factors).astype(int))
+    extent = np.array(fixed.array.shape) * spacing
+    finest, coarsest = spacing.min() / FINER, extent.min() / LEAST
+    if working_mm is not None and not finest <= working_mm <= max(coarsest, spacing.max()):
+        raise UserError(
+            f"working_mm: {working_mm:g} does not suit voxels of {spacing.min():g} mm and an image of "
+            f"{extent.min():g} mm; choose {finest:.2g} to {max(coarsest, spacing.max()):.2g}"
+        )
+    low, high = np.zeros(fixed.array.ndim, int), np.array(fixed.array.shape)
+    if not whole:
+        low, high = _bounds(fixed, np.ceil(MARGIN * factors).astype(int))
     return _grid_within(fixed, factors, low, high)
 
 

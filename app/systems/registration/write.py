@@ -12,6 +12,7 @@ from app.data.warps import write_displacement
 from app.data.write import write_volume
 from app.files import write_json
 from app.finite import check_finite
+from app.notes import said
 from app.reporting.html import Report
 from app.reporting.overlap import dice_per_label
 from app.systems.registration.figures import (
@@ -56,18 +57,19 @@ def save_registration(registrar, pair, hyper, config, folder, warning=None):
     for array, what in ((field, "the displacement"), (determinant, "the Jacobian determinant")):
         check_finite(array.astype("float32"), what)  # all before the first file is written
     names = [each.name for each in registrar.hyper_parameters]
+    similarity = getattr(registrar, "similarity", None)
     measures = {
         "hyper": dict(zip(names, hyper, strict=True)),
-        "similarity": config.similarity,
+        "similarity": similarity,
         **pair.placement.measures,
-        "ncc_before": _ncc(pair.fixed, pair.unaligned),
-        "ncc_after_affine": _ncc(pair.fixed, pair.moving),
-        "ncc_after": _ncc(pair.fixed, result.moved),
+        "ncc_before": _ncc(pair.fixed, pair.unaligned, similarity),
+        "ncc_after_affine": _ncc(pair.fixed, pair.moving, similarity),
+        "ncc_after": _ncc(pair.fixed, result.moved, similarity),
         **regularity(result.displacement, determinant),
         "largest_displacement_mm": _largest(result.displacement, pair.grid.spacing_mm),
         "seconds_with_preparation": result.seconds,  # TensorFlow's tracing and compilation for this size
     }
-    if not pair.placement.computed:
+    if not pair.placement.aligned:
         del measures["ncc_after_affine"]
     like = _like(output, moving, fixed, config)
     write_volume(folder.path / "moved.nii.gz", dataclasses.replace(like, array=check_finite(moved, "the moved image")))
@@ -114,20 +116,25 @@ def _warped(moving, read_at):
     return moved
 
 
-def _ncc(fixed, image):
-    return -float(ncc_loss(fixed[None], image[None])[0])
+def _ncc(fixed, image, similarity):
+    """Mean squared local correlation; of other contrasts that of either sign, which the loss counts as none."""
+    signs = (image, 1.0 - image) if similarity in ("mapped", "mind") else (image,)
+    return -sum(float(ncc_loss(fixed[None], each[None])[0]) for each in signs)
 
 
 def _say(measures, seconds):
     aligned = "ncc_after_affine" in measures
     middle = f", {measures['ncc_after_affine']:.3f} after the affine" if aligned else ""
     log(
-        f"correlation of the images {measures['ncc_before']:.3f} before{middle}, {measures['ncc_after']:.3f} after; "
-        f"{measures['folding_percent']:.3g} % of the voxels fold; {seconds:.1f} seconds"
+        f"mean local correlation of the images {measures['ncc_before']:.3f} before{middle}, "
+        f"{measures['ncc_after']:.3f} after; {measures['folding_percent']:.3g} % of the voxels fold; "
+        f"{seconds:.1f} seconds"
     )
     if measures.get("mean_dice") is not None:
         middle = f", {measures['mean_dice_after_affine']:.3f} after the affine" if aligned else ""
         log(f"mean Dice {measures['mean_dice_before']:.3f} before{middle}, {measures['mean_dice']:.3f} after")
+        if measures["mean_dice"] < measures["mean_dice_before"]:
+            log("the labels overlap less than before: try affine=none or rigid, and look at the figures")
 
 
 def _save_labels(pair, warp, output, like, folder):
@@ -141,7 +148,7 @@ def _save_labels(pair, warp, output, like, folder):
     target, own = volumes["fixed_labels"].array, Grid.of(fixed, fixed)
     by_header = Warp(own, None, voxel_matrix(moving, fixed))
     maps = {"dice_before": _moved_labels(volumes["moving_labels"], by_header, own)}
-    if pair.placement.computed:
+    if pair.placement.aligned:
         maps["dice_after_affine"] = _moved_labels(volumes["moving_labels"], pair.warp(None), own)
     maps["dice"] = _moved_labels(volumes["moving_labels"], warp, own)
     values = np.unique(volumes["moving_labels"].array)
@@ -172,15 +179,16 @@ def _moved_labels(volume, warp, output):
 
 def _figures(pair, result, determinant, curve):
     """Name, figure and caption of each."""
-    images = [image[..., 0] for image in (pair.moving, pair.fixed, result.moved)]
+    seen = pair.weights  # beyond the moving image its edge goes on, for the comparison alone
+    images = [image[..., 0] for image in (seen * pair.moving, pair.fixed, seen * result.moved)]
     spacing = pair.grid.spacing_mm
     stages = {"by the headers": pair.unaligned[..., 0], "after the affine": images[0], "after the warp": images[2]}
-    if not pair.placement.computed:
+    if not pair.placement.aligned:
         del stages["after the affine"]
     yield (
         "registration",
         registration_slices(*images, result.displacement, determinant, spacing),
-        "Middle slices of the working grid",
+        "Middle slices of the working grid; the moving image after its alignment; black where only one image is",
     )
     yield (
         "checkerboard",
@@ -199,6 +207,8 @@ def _figures(pair, result, determinant, curve):
 def _write_page(config, folder, figures, measures, warning):
     report = Report(f"Registration: {config.moving.name} to {config.fixed.name}", folder, warning)
     report.table([{"measure": key, "value": value} for key, value in measures.items() if not isinstance(value, dict)])
+    for line in said():
+        report.text(f"Note: {line}")
     for name, figure, caption in figures:
         report.figure(name, figure, caption)
     report.heading("Config")

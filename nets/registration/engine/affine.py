@@ -54,11 +54,11 @@ class Alignment:
     after: float
 
 
-def align(moving, fixed, moving_to_world, fixed_to_world, kind="affine", search=True, weights=None):
+def align(moving, fixed, moving_to_world, fixed_to_world, kind="affine"):
     """The affine transform that lays one image on another.
 
     Starts: where the headers place them, the same with the centres of mass on each other, with the grids' centres on
-    each other, and (`search`) 600 rotations that cover all, with the centres of mass on each other and one scale by the
+    each other, and 600 rotations that cover all, with the centres of mass on each other and one scale by the
     spread about them. The best are improved by Levenberg-Marquardt steps at three resolutions, at the coarsest as a
     similarity, then as `kind`. At the two finer ones both images are predicted from each other, so that exchanged
     images give nearly the inverse.
@@ -69,8 +69,6 @@ def align(moving, fixed, moving_to_world, fixed_to_world, kind="affine", search=
         moving_to_world: `(rank + 1, rank + 1)`, voxels to millimetres.
         fixed_to_world: The same of the fixed image.
         kind: "rigid", "similarity", "scaling" or "affine": 6, 7, 9 or 12 parameters, in 2D 3, 4, 5 or 6.
-        search: Whether the headers' orientation is doubted.
-        weights: Array of the fixed image's shape: how much each voxel counts; None for 1 everywhere.
 
     Returns:
         `Alignment`.
@@ -88,19 +86,20 @@ def align(moving, fixed, moving_to_world, fixed_to_world, kind="affine", search=
             f"Received: kind={kind}, moving.shape={moving.shape}, fixed.shape={fixed.shape}"
         )
     with portable_kernels():
-        return _align(moving, fixed, moving_to_world, fixed_to_world, kind, search, weights)
+        return _align(moving, fixed, moving_to_world, fixed_to_world, kind)
 
 
-def _align(moving, fixed, moving_to_world, fixed_to_world, kind, search, weights):
-    there = _Pyramid(moving, moving_to_world, fixed, fixed_to_world, weights)
+def _align(moving, fixed, moving_to_world, fixed_to_world, kind):
+    there = _Pyramid(moving, moving_to_world, fixed, fixed_to_world)
     back = _Pyramid(fixed, fixed_to_world, moving, moving_to_world)
-    starts = starting_transforms(moving, fixed, moving_to_world, fixed_to_world, kind, search)
+    starts = starting_transforms(moving, fixed, moving_to_world, fixed_to_world, kind)
     coarsest, finest = ROUNDS[0].along, there.level(ROUNDS[-1])
     chosen = _promising(there.level(ROUNDS[0]), starts)
     for this in ROUNDS:
-        free, other = kind, back.level(this)
         if this.along == coarsest:  # one way is enough to choose by, and fewer parameters go astray less
             free, other = "rigid" if kind == "rigid" else "similarity", None
+        else:
+            free, other = kind, back.level(this)
         transforms, values = improved(
             there.level(this), other, [each.freed(free) for each, _ in chosen], this.iterations
         )
@@ -181,8 +180,8 @@ def _promising(level, starts):
 class _Pyramid:
     """The comparison of two images, at every resolution that is asked for."""
 
-    def __init__(self, moving, moving_to_world, fixed, fixed_to_world, weights=None):
-        self.moving, self.fixed, self.weights = moving, fixed, weights
+    def __init__(self, moving, moving_to_world, fixed, fixed_to_world):
+        self.moving, self.fixed = moving, fixed
         self.moving_to_world, self.fixed_to_world = moving_to_world, fixed_to_world
         self.longest = max(np.linalg.norm(fixed_to_world[:-1, :-1], axis=0) * np.array(fixed.shape))
         self.levels = {}
@@ -194,17 +193,12 @@ class _Pyramid:
             inside, _ = _coarser((self.moving > 0).astype("float32"), self.moving_to_world, resolution)
             moving, moving_to_world = _coarser(self.moving, self.moving_to_world, resolution)
             fixed, fixed_to_world = _coarser(self.fixed, self.fixed_to_world, resolution)
-            weights = np.ones(fixed.shape, "float32")
-            if self.weights is not None:
-                weights, _ = _coarser(self.weights, self.fixed_to_world, resolution)
-            places = np.argwhere(weights > 0)
+            places = np.argwhere(np.ones(fixed.shape, bool))
             if len(places) > this.points:
                 places = places[np.random.default_rng(0).permutation(len(places))[: this.points]]
             at = tuple(places.T)
             points = places @ fixed_to_world[:-1, :-1].T + fixed_to_world[:-1, -1]
-            self.levels[this.along] = CorrelationRatio(
-                moving, inside, moving_to_world, points, fixed[at], weights[at], this.bins
-            )
+            self.levels[this.along] = CorrelationRatio(moving, inside, moving_to_world, points, fixed[at], this.bins)
         return self.levels[this.along]
 
 

@@ -15,17 +15,19 @@ class CorrelationRatio:
     """`1 - correlation ratio` of a fixed image given a moving one, over affine transforms.
 
     Formula: `sum w (f - h(m))^2 / sum w (f - mean f)^2`: f the fixed image at the points, m the moving one at the
-    transformed points, `h` the piecewise linear function that fits best, w the points' weights where m lies in the
-    moving image. 0 if f is a function of m, whatever the function, so that contrasts may differ; about 1 if they have
-    nothing to do with each other. The fixed image is the predicted one since its variance hardly depends on the
-    transform: the other way round a larger moving image has more variance, and is preferred.
+    transformed points, `h` the piecewise linear function that fits best, w 1 where m lies in the moving image. Of a
+    voxel that is partly background `h` is taken of its tissue alone, `c h(m / c) + (1 - c) b`, c its share of tissue
+    and b the background's own value: else a masked border would look like every tissue between. 0 if f is a function of
+    m, whatever the function, so that contrasts may differ; about 1 if they have nothing to do with each other. The
+    fixed image is the predicted one since its variance hardly depends on the transform: the other way round a larger
+    moving image has more variance, and is preferred.
 
     Args:
         moving: Array `(i, j[, k])`, in [0, 1].
+        inside: Array of the same shape: share of each voxel that is not background.
         moving_to_world: `(rank + 1, rank + 1)`, from its voxels.
         points: Array `(n, rank)`, in world units.
         fixed: Array `(n,)`: intensities in [0, 1] there.
-        weights: Array `(n,)`: how much each point counts.
         bins: Intervals of `h` over [0, 1].
 
     Reference:
@@ -34,16 +36,16 @@ class CorrelationRatio:
           variables separate, 1973 (`h` is projected out of the derivatives).
     """
 
-    def __init__(self, moving, inside, moving_to_world, points, fixed, weights, bins):
+    def __init__(self, moving, inside, moving_to_world, points, fixed, bins):
         self.rank, self.bins = moving.ndim, bins
         slopes = [slope for image in (moving, inside) for slope in np.gradient(image)]
         self.channels = np.stack([moving, inside, *slopes], axis=-1)[None].astype("float32")
         self.shape = np.array(moving.shape)
         self.from_world = np.linalg.inv(moving_to_world)
         self.points = np.concatenate([points, np.ones((len(points), 1))], axis=1).astype("float32")
-        self.fixed, self.weights = fixed.astype("float32"), weights.astype("float32")
+        self.fixed = fixed.astype("float32")
         reach = abs(np.linalg.det(moving_to_world)) * np.prod(moving.shape) / max(np.prod(np.ptp(points, axis=0)), 1e-9)
-        self.reachable = min(1.0, reach) * self.weights.sum()
+        self.reachable = min(1.0, reach) * len(fixed)
         bend = np.diff(np.eye(bins + 1), 2, axis=0)
         self.bending = 1e-6 * np.eye(bins + 2)
         self.bending[:-1, :-1] += BENDING * bend.T @ bend
@@ -93,7 +95,7 @@ class CorrelationRatio:
         whole[:, : self.rank] = matrices
         to_voxels = (self.from_world @ whole)[:, : self.rank].astype("float32")
         places = np.matmul(self.points, to_voxels.transpose(0, 2, 1))
-        weights = np.all((places >= -0.5) & (places <= self.shape - 0.5), axis=-1) * self.weights
+        weights = np.all((places >= -0.5) & (places <= self.shape - 0.5), axis=-1).astype("float32")
         sampled = self._sample(places.reshape(1, -1, self.rank), channels).reshape(*weights.shape, channels)
         nodes, mask = np.arange(self.bins + 1, dtype="float32"), sampled[..., 1]
         tissue = np.clip(sampled[..., 0] / np.maximum(mask, 1e-3), 0.0, 1.0)

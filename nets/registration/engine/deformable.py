@@ -10,9 +10,9 @@ from keras import ops
 
 from nets.ops.compiled import compiled, kernels_are_portable, one_graph, portable_kernels
 from nets.ops.grid import coordinate
+from nets.ops.integrate import integrate_velocity
 from nets.ops.invert import invert_displacement
 from nets.ops.sample import follow, linear_at, sample
-from nets.ops.stencil import backward, forward, gaussian_taps, smooth
 from nets.registration.engine.forces import (
     SIMILARITIES,
     local_statistics,
@@ -20,8 +20,10 @@ from nets.registration.engine.forces import (
     mse_force,
     ncc_force,
 )
+from nets.registration.engine.method import Method
 from nets.registration.engine.mind import mind
 from nets.registration.engine.penalties import PENALTIES
+from nets.registration.engine.transforms import STEPS, Displacement, Splines, Velocity
 
 _per_size = functools.partial(compiled, any_size=False)
 
@@ -29,82 +31,6 @@ CHECKED_EVERY = 10  # iterations
 STALLED = 1e-4  # of the similarity, over `CHECKED_EVERY` iterations
 SMALLEST = 4  # voxels along an axis
 WORTH_COMPILING = 1e7  # iterations times voxels
-
-
-@dataclasses.dataclass(frozen=True)
-class Level:
-    """One resolution of a registration.
-
-    Args:
-        factor: How many voxels, along each axis, are averaged into one.
-        iterations: At most.
-        radius: Of the local correlation's box, in voxels of this level.
-        update_sigma: Of the Gaussian that smooths an update, in voxels of this level.
-        total_sigma: Of the one that smooths the whole field after each update.
-        step: Length of an update's longest vector, in voxels of this level, below 1.
-    """
-
-    factor: int
-    iterations: int
-    radius: int = 2
-    update_sigma: float = 0.8
-    total_sigma: float = 0.5
-    step: float = 0.7
-
-
-PRESETS = {
-    "fast": (Level(4, 40), Level(2, 20, step=1.0), Level(1, 4, 1, 1.0, 0.6, 1.0)),
-    "default": (Level(4, 40), Level(2, 30), Level(1, 8, 1, total_sigma=0.45)),
-    "accurate": (Level(4, 60, step=0.5), Level(2, 60, step=0.5), Level(1, 20, 1, total_sigma=0.45, step=0.5)),
-}
-
-
-def smoother(levels):
-    """Levels for "mind", whose forces are rougher than those of "ncc"."""
-    return tuple(dataclasses.replace(level, update_sigma=1.3, total_sigma=0.8) for level in levels)
-
-
-@dataclasses.dataclass(frozen=True)
-class Method:
-    """How pairs are registered.
-
-    Args:
-        levels: Sequence of `Level`, coarse to fine.
-        similarity: "ncc" (local, squared: contrasts may differ locally in gain, offset and sign), "mse", or "mind"
-            (squared difference of descriptors: contrasts may differ in any way).
-        symmetric: Whether both images are warped to the middle, so that exchanged images give the inverse. Twice the
-            work.
-        repeated: Whether images of this size follow. Where none do, a level of little work runs uncompiled:
-            compilation takes 3 to 4 CPU seconds per level.
-        gradient: Weight of the field's squared first derivatives, 0 to 1: the share of the largest stable step
-            against them that follows each iteration.
-        bending: The same of its squared second derivatives.
-        elasticity: The same of linear elasticity, `|grad u + grad u^T|^2 / 4 + (div u)^2 / 2`.
-    """
-
-    levels: tuple = PRESETS["default"]
-    similarity: str = "ncc"
-    symmetric: bool = False
-    repeated: bool = True
-    gradient: float = 0.0
-    bending: float = 0.0
-    elasticity: float = 0.0
-
-    def __post_init__(self):
-        if self.similarity not in SIMILARITIES:
-            raise ValueError(
-                f"Received an invalid value for `similarity`, expected one of {tuple(SIMILARITIES)}. "
-                f"Received: similarity={self.similarity}"
-            )
-        if not all(0.0 <= weight <= 1.0 for weight in self.penalties):
-            raise ValueError(
-                f"Expected weights of gradient, bending and elasticity from 0 to 1. Received: {self.penalties}"
-            )
-
-    @property
-    def penalties(self):
-        """Weights of gradient, bending and elasticity."""
-        return self.gradient, self.bending, self.elasticity
 
 
 def register_pairs(moving, fixed, method=None, weights=None, start=None, report=None):
@@ -136,6 +62,36 @@ def register_pairs(moving, fixed, method=None, weights=None, start=None, report=
           diffeomorphic image registration with cross-correlation, 2008.
     """
     method = method or Method()
+    field = _optimised(moving, fixed, method, weights, start, report)
+    if method.transform == "velocity":
+        field = integrate_velocity(field, STEPS)
+    if method.symmetric:
+        to_moving, to_fixed = ops.split(field, 2)
+        field = follow(to_moving, invert_displacement(to_fixed)[0])
+    return field
+
+
+def velocities_of_pairs(moving, fixed, method=None, weights=None, report=None):
+    """Stationary velocities between pairs of images: the integral is the displacement, that of minus them its inverse.
+
+    Args:
+        moving, fixed, weights, report: As of `register_pairs`.
+        method: `Method` whose transform is "velocity", not symmetric; None for its defaults with that.
+
+    Returns:
+        Float32 velocity `(batch, i, j[, k], rank)`, in voxels, for `integrate_velocity(velocity, 5)`.
+
+    Raises:
+        ValueError: As `register_pairs`, or if the method has another transform.
+    """
+    method = method or Method(transform="velocity")
+    if method.transform != "velocity" or method.symmetric:
+        raise ValueError('Expected a method with transform="velocity" and symmetric=False.')
+    return _optimised(moving, fixed, method, weights, None, report)
+
+
+def _optimised(moving, fixed, method, weights, start, report):
+    """The field, or velocity, of each pair; of a symmetric method two for each."""
     moving, fixed = ops.cast(moving, "float32"), ops.cast(fixed, "float32")
     _check(moving, fixed, method, start)
     size = tuple(fixed.shape[1:-1])
@@ -154,11 +110,7 @@ def register_pairs(moving, fixed, method=None, weights=None, start=None, report=
         little = not method.repeated and level.iterations * math.prod(field.shape[2:]) < WORTH_COMPILING
         with portable_kernels() if little else contextlib.nullcontext():
             field, factor = _run_level(*averaged, field, level, method, report), level.factor
-    field = _components_last(_on_level(field, factor, 1, size))
-    if method.symmetric:
-        to_moving, to_fixed = ops.split(field, 2)
-        field = follow(to_moving, invert_displacement(to_fixed)[0])
-    return field
+    return _components_last(_on_level(field, factor, 1, size))
 
 
 def _check(moving, fixed, method, start):
@@ -171,8 +123,8 @@ def _check(moving, fixed, method, start):
         raise ValueError(
             f"Expected {SMALLEST} voxels or more along each axis. Received: fixed.shape={tuple(fixed.shape)}"
         )
-    if start is not None and method.symmetric:
-        raise ValueError("Received a displacement to begin with and symmetric=True; give one of the two.")
+    if start is not None and (method.symmetric or method.transform == "velocity"):
+        raise ValueError("Received a displacement to begin with, which symmetric methods and velocities do not take.")
 
 
 def _run_level(moving, fixed, weights, field, level, method, report):
@@ -180,11 +132,14 @@ def _run_level(moving, fixed, weights, field, level, method, report):
     if method.similarity == "mind":
         moving, fixed = _components_last(_mind(_components_first(moving))), _mind(fixed)
     statistics = _statistics(level.radius)(fixed) if method.similarity == "ncc" and not method.symmetric else ()
-    step = _step(level, method, kernels_are_portable())
-    length = ops.convert_to_tensor([level.step, SIMILARITIES[method.similarity]], "float32")
-    before = None
+    shape = tuple(field.shape[2:])
+    # One graph serves all levels elsewhere in the method, and all weights but none.
+    kind = dataclasses.replace(method, levels=(), **{name: float(bool(getattr(method, name))) for name in PENALTIES})
+    transform, step = _step(level, kind, shape, kernels_are_portable())
+    penalties = ops.convert_to_tensor(method.penalties, "float32")
+    state, before = transform.state(field), None
     for iteration in range(1, level.iterations + 1):
-        field, value = step(field, moving, fixed, weights, length, *statistics)
+        state, value = step(state, moving, fixed, weights, penalties, *statistics)
         if iteration % CHECKED_EVERY and iteration not in (1, level.iterations):
             continue
         value = ops.convert_to_numpy(value)
@@ -193,20 +148,24 @@ def _run_level(moving, fixed, weights, field, level, method, report):
         if before is not None and np.all(value - before < STALLED * np.abs(before)):
             break
         before = value
-    return field
+    return transform.field(state)
 
 
 @functools.cache
-def _step(level, method, portable):
-    """One iteration at a level as one graph of kernels: field, images and step length to the new field.
+def _step(level, method, shape, portable):
+    """The transform at a level, and one iteration as one graph of kernels: state and images to the new state.
 
     A graph keeps the kind of kernels that it was traced with, so that each kind has its own.
     """
     del portable
-    smooth_update, smooth_total = _smoother(level.update_sigma), _smoother(level.total_sigma)
+    length = np.array([level.step, SIMILARITIES[method.similarity]], "float32")
+    if method.transform == "splines":
+        transform = Splines(level, length, shape, method.spacing)
+    else:
+        transform = {"displacement": Displacement, "velocity": Velocity}[method.transform](level, length)
 
-    def step(field, moving, fixed, weights, length, *statistics):
-        moved = _warp(moving, field)
+    def step(state, moving, fixed, weights, penalties, *statistics):
+        moved = _warp(moving, transform.displacement(state))
         if method.symmetric:  # the target of each image is the other, where it is now
             fixed = ops.concatenate(ops.split(moved, 2)[::-1])
             statistics = _statistics(level.radius)(fixed) if method.similarity == "ncc" else ()
@@ -215,23 +174,16 @@ def _step(level, method, portable):
             force, value = _ncc_force(moved, fixed, *statistics, means, weights)
         else:
             force, value = _mse_force(moved, fixed, weights)
-        field = smooth_total(_follow_step(field, smooth_update(force), length))
-        for name, weight in zip(PENALTIES, method.penalties, strict=True):
-            if weight:
-                field = _relaxation(name, weight)(field)
-        return field, value
+        state = transform.stepped(state, force)
+        for place, (name, used) in enumerate(zip(PENALTIES, method.penalties, strict=True)):
+            if used:
+                state = _relaxations[name](state, penalties[place : place + 1])
+        return state, value
 
-    return one_graph(step)
-
-
-@functools.cache
-def _relaxation(name, weight):
-    return _per_size(functools.partial(PENALTIES[name], weight=weight))
+    return transform, one_graph(step)
 
 
-@functools.cache
-def _smoother(sigma):
-    return _per_size(functools.partial(smooth, taps=gaussian_taps(sigma)))
+_relaxations = {name: _per_size(relax) for name, relax in PENALTIES.items()}
 
 
 @functools.cache
@@ -253,27 +205,6 @@ def _warp(moving, field):
     grid = ops.shape(field)[2:]
     positions = [field[:, axis] + coordinate(grid, axis) for axis in range(len(grid))]
     return _components_first(linear_at(moving, positions))
-
-
-@_per_size
-def _follow_step(field, update, length):
-    """`d + u o (id + d)`, d the update scaled so that its longest vector has the level's length.
-
-    `length` holds that and the least force for it, see `SIMILARITIES`.
-
-    Between a voxel and the neighbours that d points to u is read linearly along each axis, which for steps below a
-    voxel is the sampled value but for terms of second order.
-    """
-    rank = len(field.shape) - 2
-    axes = tuple(range(1, rank + 2))
-    longest = ops.sqrt(ops.max(ops.sum(ops.square(update), axis=1, keepdims=True), axis=axes, keepdims=True))
-    update = update * (length[0] / ops.maximum(longest, length[1]))
-    total = field + update
-    for axis in range(rank):
-        along = update[:, axis : axis + 1]
-        total = total + ops.maximum(along, 0.0) * forward(field, axis + 2)
-        total = total + ops.minimum(along, 0.0) * backward(field, axis + 2)
-    return total
 
 
 def _averaged(image, factor):

@@ -32,14 +32,6 @@ class Transform:
         linear = self.rotation * self.scales
         return np.concatenate([linear, (self.centre + self.translation - linear @ self.centre)[:, None]], axis=1)
 
-    def inverse(self):
-        """The inverse; that of three scales is the nearest with the rotation on the other side."""
-        linear = np.linalg.inv(self.rotation * self.scales)
-        centre, rotation, scales = self.centre + self.translation, linear, np.ones_like(self.scales)
-        if self.kind != "affine":
-            rotation, scales = self.rotation.T, 1.0 / self.scales
-        return dataclasses.replace(self, rotation=rotation, scales=scales, translation=-self.translation, centre=centre)
-
     def directions(self):
         """How the entries of `matrix` change with each parameter.
 

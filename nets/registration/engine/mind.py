@@ -13,8 +13,8 @@ def mind(image, radius=1, distance=1):
     """Modality independent neighbourhood descriptor with self-similarity context.
 
     Formula: per pair of neighbours y, z of a voxel, at a right angle to each other,
-    `exp(-(D(y, z) - min D) / V)`: D the mean squared difference of the boxes about y and z, V the mean of D over the
-    pairs.
+    `exp(-(D(y, z) - min D) / V)`: D the mean squared difference of the boxes about y and z, V the mean of D - min D
+    over the pairs.
 
     Args:
         image: Tensor `(batch, 1, i, j[, k])`.

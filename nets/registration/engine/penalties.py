@@ -1,7 +1,7 @@
 """Steps that smooth a field against a penalty of its derivatives. Fields are `(batch, rank, i, j[, k])`.
 
-Each is an explicit step of gradient descent. A weight of 1 is a step of one over the largest eigenvalue of the
-penalty's second derivative, which no field makes diverge.
+Each is an explicit step of gradient descent. A weight of 1 is a step of one over a bound of the largest eigenvalue of
+the penalty's second derivative, half of the largest stable step or less.
 """
 
 from keras import ops

@@ -12,15 +12,15 @@ BY_HEADER = 3  # how many of the starts keep the orientation that the headers sa
 PSI = 1.533751168755204288118041  # psi^4 = psi + 4
 
 
-def starting_transforms(moving, fixed, moving_to_world, fixed_to_world, kind, search):
+def starting_transforms(moving, fixed, moving_to_world, fixed_to_world, kind):
     """Transforms to begin with.
 
     Args:
-        moving, fixed, moving_to_world, fixed_to_world, kind, search: As of `align`.
+        moving, fixed, moving_to_world, fixed_to_world, kind: As of `align`.
 
     Returns:
         List of `Transform`: the headers' placement; that with the centres of mass on each other; with the grids'
-        centres on each other; and, if `search`, rotations about the centre of mass that cover all.
+        centres on each other; and rotations about the centre of mass that cover all.
     """
     rank = fixed.ndim
     (centre, spread), (target, reach) = _moments(fixed, fixed_to_world), _moments(moving, moving_to_world)
@@ -28,17 +28,15 @@ def starting_transforms(moving, fixed, moving_to_world, fixed_to_world, kind, se
     first = "rigid" if kind == "rigid" else "similarity"
     one, ones = np.eye(rank), np.ones(rank)
     starts = [Transform(first, one, ones, shift, centre) for shift in (0 * centre, target - centre, goal - middle)]
-    if search:
-        scale = 1.0 if kind == "rigid" else np.clip(reach / spread, *SCALES)
-        starts += [Transform(first, turn, scale * ones, target - centre, centre) for turn in rotations(rank)]
-    return starts
+    scale = 1.0 if kind == "rigid" else np.clip(reach / spread, *SCALES)
+    return starts + [Transform(first, turn, scale * ones, target - centre, centre) for turn in rotations(rank)]
 
 
 def rotations(rank):
     """Rotations spread evenly over all.
 
     Returns:
-        Array `(count, rank, rank)`; in 3D no rotation is further than about 20 degrees from the nearest.
+        Array `(count, rank, rank)`; in 3D no rotation is further than about 26 degrees from the nearest.
 
     Reference:
         - Alexa, Super-Fibonacci spirals, CVPR 2022.
