@@ -208,7 +208,7 @@ def _coarser(image, to_world, resolution):
     factors = [
         max(1, min(int(resolution / size + 0.01), count // 4)) for size, count in zip(spacing, image.shape, strict=True)
     ]
-    pooled = ops.average_pool(ops.convert_to_tensor(image[None, ..., None]), factors, padding="valid")
+    pooled = ops.average_pool(ops.convert_to_tensor(image[None, ..., None], "float32"), factors, padding="valid")
     pooled = smooth(ops.moveaxis(pooled, -1, 1), gaussian_taps(0.6))
     to_world = to_world.copy()
     to_world[:-1, -1] += to_world[:-1, :-1] @ ((np.array(factors) - 1) / 2)
