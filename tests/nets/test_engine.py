@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.ndimage
+from keras.ops import convert_to_tensor as tensor
 
 from nets.ops import sample
 from nets.ops.folding import folding_voxels
@@ -43,7 +44,8 @@ def test_the_correlation_is_that_of_boxes(rng):
     moved, fixed = (texture(rng, (9, 10, 11)) for _ in range(2))
     weights = np.zeros((1, 1, 9, 10, 11), "float32")
     weights[:, :, 2:-2, 2:-2, 2:-2] = 1.0
-    first = [array[None, None] for array in (moved, fixed)]
+    weights = tensor(weights)
+    first = [tensor(array[None, None]) for array in (moved, fixed)]
     statistics = local_statistics(first[1], 2)
     _, value = ncc_force(*first, *statistics, moved_statistics(*first, 2), weights)
     f, m = fixed.astype("float64"), moved.astype("float64")
@@ -67,8 +69,8 @@ def test_the_force_of_the_correlation_is_the_central_voxels_derivative(rng):
     up[3, 3, 3] += step
     down[3, 3, 3] -= step
     derivative = (correlation(up) - correlation(down)) / (2 * step) * 27 / 2  # of a mean of 27 voxels, squared
-    first = [array[None, None].astype("float32") for array in (moved, fixed)]
-    weights = np.ones((1, 1, 1, 1, 1), "float32")
+    first = [tensor(array[None, None].astype("float32")) for array in (moved, fixed)]
+    weights = tensor(np.ones((1, 1, 1, 1, 1), "float32"))
     force, _ = ncc_force(*first, *local_statistics(first[1], 1), moved_statistics(*first, 1), weights)
     slopes = [(moved[4, 3, 3] - moved[2, 3, 3]) / 2, (moved[3, 4, 3] - moved[3, 2, 3]) / 2]
     slopes.append((moved[3, 3, 4] - moved[3, 3, 2]) / 2)
@@ -78,7 +80,7 @@ def test_the_force_of_the_correlation_is_the_central_voxels_derivative(rng):
 def test_the_force_of_the_squared_difference(rng):
     """Against NumPy's gradient, channels summed."""
     moved, fixed = (rng.normal(size=(1, 2, 6, 7)).astype("float32") for _ in range(2))
-    force, value = mse_force(moved, fixed, np.ones((1, 1, 1, 1), "float32"))
+    force, value = mse_force(tensor(moved), tensor(fixed), tensor(np.ones((1, 1, 1, 1), "float32")))
     slopes = np.stack(np.gradient(moved[0], axis=(1, 2)))
     expected = np.sum((fixed - moved)[0] * slopes, axis=1)
     np.testing.assert_allclose(numpy(force)[0, :, 1:-1, 1:-1], expected[:, 1:-1, 1:-1], atol=1e-5)

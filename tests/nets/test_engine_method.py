@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.ndimage
+from keras.ops import convert_to_tensor as tensor
 
 from nets.ops.folding import folding_voxels
 from nets.registration.engine.deformable import register_pairs
@@ -34,14 +35,14 @@ def test_descriptors_by_a_plain_loop(rng):
     )
     distances -= distances.min()
     expected = np.exp(-distances / distances.mean())
-    np.testing.assert_allclose(numpy(mind(image[None, None]))[0, :, 4, 4, 4], expected, rtol=1e-3)
+    np.testing.assert_allclose(numpy(mind(tensor(image[None, None])))[0, :, 4, 4, 4], expected, rtol=1e-3)
 
 
 def test_descriptors_of_another_contrast_are_the_same(rng):
     """What they are for: inverted, brighter and stronger, an image has the same structure."""
     image = texture(rng, (12, 10, 11))[None, None]
-    np.testing.assert_allclose(numpy(mind(3.0 - 2.0 * image)), numpy(mind(image)), atol=2e-3)
-    assert mind(image[:, :, 0]).shape == (1, 4, 10, 11)
+    np.testing.assert_allclose(numpy(mind(tensor(3.0 - 2.0 * image))), numpy(mind(tensor(image))), atol=2e-3)
+    assert mind(tensor(image[:, :, 0])).shape == (1, 4, 10, 11)
 
 
 def energy(name, field):
@@ -60,7 +61,7 @@ def test_steps_descend_their_penalty(rng, name):
     """By finite differences of the energy: a wrong sign or border would roughen the field."""
     field = rng.normal(size=(1, 2, 6, 7)).astype("float32")
     scale = {"gradient": 8.0, "bending": 64.0}[name]
-    step = scale * (numpy(PENALTIES[name](field, 1.0)) - field)
+    step = scale * (numpy(PENALTIES[name](tensor(field), 1.0)) - field)
     for place in [(0, 0, 0, 0), (0, 1, 3, 2), (0, 0, 5, 6)]:
         up, down = field.copy(), field.copy()
         up[place] += 0.01
@@ -75,10 +76,10 @@ def test_no_field_diverges_under_a_weight_of_one(rng, relax):
     field = np.stack([board, -board, board])[None].astype("float32") + rng.normal(size=(1, 3, 8, 8, 8)) * 0.1
     size = np.abs(field).max()
     for _ in range(30):
-        field = numpy(relax(field.astype("float32"), 1.0))
+        field = numpy(relax(tensor(field.astype("float32")), 1.0))
         assert np.abs(field).max() <= 1.01 * size
     constant = np.full((1, 3, 5, 5, 5), 2.0, "float32")
-    np.testing.assert_allclose(numpy(relax(constant, 1.0)), constant)
+    np.testing.assert_allclose(numpy(relax(tensor(constant), 1.0)), constant)
 
 
 @pytest.mark.parametrize("name", list(PENALTIES))

@@ -101,7 +101,8 @@ def on_grid(array, matrix, shape):
     factors = np.maximum(1, np.minimum((lengths + 0.01).astype(int), np.array(array.shape) // 2))
     x = keras.ops.convert_to_tensor(array[None, ..., None])
     if np.any(factors > 1):
-        x = keras.ops.average_pool(x, tuple(int(factor) for factor in factors), padding="valid")
+        box = tuple(int(factor) for factor in factors)
+        x = keras.ops.average_pool(x, box, box, padding="valid")
         matrix = matrix.copy()
         matrix[:-1, -1] -= (factors - 1) / 2
         matrix[:-1] /= factors[:, None]

@@ -205,10 +205,12 @@ class _Pyramid:
 def _coarser(image, to_world, resolution):
     """An image of voxels about `resolution` wide, smoothed a little, and where they lie."""
     spacing = np.linalg.norm(to_world[:-1, :-1], axis=0)
-    factors = [
+    factors = tuple(
         max(1, min(int(resolution / size + 0.01), count // 4)) for size, count in zip(spacing, image.shape, strict=True)
-    ]
-    pooled = ops.average_pool(ops.convert_to_tensor(image[None, ..., None], "float32"), factors, padding="valid")
+    )
+    pooled = ops.average_pool(
+        ops.convert_to_tensor(image[None, ..., None], "float32"), factors, factors, padding="valid"
+    )
     pooled = smooth(ops.moveaxis(pooled, -1, 1), gaussian_taps(0.6))
     to_world = to_world.copy()
     to_world[:-1, -1] += to_world[:-1, :-1] @ ((np.array(factors) - 1) / 2)

@@ -208,7 +208,10 @@ def _warp(moving, field):
 
 
 def _averaged(image, factor):
-    return image if factor == 1 else ops.average_pool(image, factor, padding="valid")
+    if factor == 1:
+        return image
+    box = (factor,) * (len(image.shape) - 2)
+    return ops.average_pool(image, box, box, padding="valid")
 
 
 def _on_level(field, factor, new, shape):
