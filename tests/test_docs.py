@@ -14,9 +14,11 @@ MARKED = marked_tables()
 def test_pages_have_tables_of_benchmarks():
     """Without marks nothing would be compared."""
     assert {benchmark for _, benchmark, _, _ in MARKED} == {
+        "affine",
         "demo",
         "dicom_readers",
         "engine",
+        "engine_tasks",
         "field_of_view",
         "floor",
         "gaussian_process",
