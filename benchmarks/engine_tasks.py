@@ -221,8 +221,8 @@ def tables(content):
     if before:
         crop += [
             "",
-            f"40 pairs, mean Dice before {np.mean(before[0]):.3f}, one thread. CPU seconds are those of a further pair of "
-            "the same size.",
+            f"40 pairs, mean Dice before {np.mean(before[0]):.3f}, one thread. CPU seconds are those of a further "
+            "pair of the same size.",
         ]
     machine = f"{first['processor']}, {first['vectors']}, {first['date']}."
     return {"tasks": "\n".join([*contrasts, "", *crop, "", *other, "", machine])}
