@@ -4,8 +4,9 @@ import dataclasses
 
 import numpy as np
 
+from app.systems.registration.grids import Grid, inside_linear
 from app.systems.registration.place import Placement
-from app.systems.registration.placed import Grid, Warp, inside_linear
+from app.systems.registration.placed import Warp
 from app.systems.registration.working import prepared
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from app.data.affine_file import read_affine
 from app.errors import UserError
 from app.notes import note
-from app.systems.registration.placed import in_parallel_planes, overlap, voxel_matrix
+from app.systems.registration.grids import in_parallel_planes, overlap, voxel_matrix
 
 LEAST_OVERLAP = 0.1  # of what is not background in the fixed image
 SAID_OVERLAP = 0.9

@@ -4,7 +4,7 @@ import numpy as np
 
 from app.notes import note
 from app.systems.registration.checks import orientation
-from app.systems.registration.placed import shown_points
+from app.systems.registration.grids import shown_points
 
 FEW_VALUES = 256  # distinct whole numbers that a label map may have
 FLAT = 0.6  # share of neighbours along the first axis that are equal where neither is background

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from app.errors import UserError
-from app.systems.registration.placed import Grid, inside_linear, linear_displacement
+from app.systems.registration.grids import Grid, inside_linear, linear_displacement
 from nets.ops.sample import sample
 
 ISOTROPIC = 1.1  # longest over shortest voxel side up to which a grid is taken as it is

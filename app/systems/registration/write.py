@@ -21,8 +21,9 @@ from app.systems.registration.figures import (
     registration_slices,
     similarity_curve,
 )
+from app.systems.registration.grids import Grid, displaced, inside, voxel_matrix
 from app.systems.registration.measure import jacobian, regularity, warp_labels
-from app.systems.registration.placed import Grid, Warp, displaced, inside, voxel_matrix
+from app.systems.registration.placed import Warp
 from app.training.run_folder import log
 from nets.losses import ncc_loss
 from nets.ops import sample
