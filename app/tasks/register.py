@@ -8,7 +8,6 @@ import numpy as np
 from app.config import config_text
 from app.data.intensity import IntensityRule
 from app.errors import UserError, list_problems
-from app.notes import note
 from app.quiet import import_keras
 from app.systems import find_system
 from app.systems.opened import open_run
@@ -50,8 +49,9 @@ def run(config, dry_run=False):
     grid = model_grid(fixed, contract) if trained else working_grid(moving, fixed, config.working_mm, config.symmetric)
     if trained:
         note_differences(contract, config, volumes, grid)
-        config = _as_trained(config, volumes, grid)
-    by_header, begun = check_placement(config, moving, fixed)
+    own_grid = np.array_equal(grid.to_fixed, np.eye(len(grid.to_fixed)))
+    as_trained = trained is not None and own_grid and moving.same_grid(fixed)
+    by_header, begun = check_placement(config, moving, fixed, as_trained)
     needed = register_bytes(grid.shape)
     if not trained:
         needed = engine_bytes(grid.shape, config.similarity, config.symmetric)
@@ -116,19 +116,6 @@ def _similarity(config, pair):
         f"image's intensities, {100 * share:.0f} % of that a monotone one"
     )
     return chosen
-
-
-def _as_trained(config, volumes, grid):
-    """Without an alignment where both images are as in a model's training, which had none."""
-    moving, fixed = volumes["moving"], volumes["fixed"]
-    if (
-        config.affine == "auto"
-        and moving.same_grid(fixed)
-        and np.array_equal(grid.to_fixed, np.eye(len(grid.to_fixed)))
-    ):
-        note("affine: none, since both images lie on a grid as in the model's training; set affine to align them first")
-        return config.model_copy(update={"affine": "none"})
-    return config
 
 
 def _check(config, volumes):

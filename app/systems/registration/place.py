@@ -25,12 +25,14 @@ class Placement:
     Args:
         to_moving: `(rank + 1, rank + 1)`, from voxels of the fixed image to voxels of the moving one.
         aligned: Whether it is another than that by the headers: computed, or read from a file.
+        kind: Of the alignment that is to be computed from here; None for none.
         measures: Dict of what was measured.
         lines: What the log should say of it.
     """
 
     to_moving: np.ndarray
     aligned: bool = False
+    kind: str | None = None
     measures: dict = dataclasses.field(default_factory=dict)
     lines: tuple = ()
 
@@ -39,13 +41,14 @@ class Placement:
         return np.asarray(moving.affine, float) @ self.to_moving @ np.linalg.inv(np.asarray(fixed.affine, float))
 
 
-def check_placement(config, moving, fixed):
+def check_placement(config, moving, fixed, as_trained=False):
     """What can be refused before anything is computed.
 
     Args:
         config: `RegisterConfig`.
         moving: `Volume`.
         fixed: `Volume`.
+        as_trained: Whether both lie on one grid as in a model's training, which knew no alignment.
 
     Returns:
         `Placement` by the headers, and that to begin with: the same, or by the file that the config names.
@@ -54,7 +57,14 @@ def check_placement(config, moving, fixed):
         UserError: If the images do not overlap though nothing is to be aligned, or the file is wrong.
     """
     same = moving.same_grid(fixed, (config.moving, config.fixed))
-    by_header = placement = Placement(voxel_matrix(moving, fixed))
+    by_header = Placement(voxel_matrix(moving, fixed))
+    kind = KINDS.get(config.affine)
+    if as_trained and config.affine == "auto":
+        note(
+            "affine: none, since both images lie on a grid as in the model's training; affine=affine aligns them first"
+        )
+        kind = None
+    placement = dataclasses.replace(by_header, kind=kind)
     if not in_parallel_planes(moving, fixed):
         note(
             f"{config.moving}: lies in another plane than {config.fixed} by the headers; placed by voxel size, "
@@ -66,8 +76,8 @@ def check_placement(config, moving, fixed):
             raise UserError(f"{config.affine}: an affine file is read for 3D images only; set affine: auto or none")
         world = read_affine(config.affine)
         to_moving = np.linalg.solve(np.asarray(moving.affine, float), world @ np.asarray(fixed.affine, float))
-        placement = Placement(to_moving, True, {}, (f"aligned by {config.affine}",))
-    if config.affine in KINDS or (same and not by_file):
+        placement = Placement(to_moving, aligned=True, lines=(f"aligned by {config.affine}",))
+    if kind or (same and not by_file):
         return by_header, placement
     _check_overlap(config, moving, fixed, placement, "by the affine file" if by_file else "by the headers")
     return by_header, placement
@@ -88,7 +98,7 @@ def place(config, volumes, images, begun):
     Raises:
         UserError: If the aligned images hardly overlap, or have nothing in common and do not overlap by the headers.
     """
-    if config.affine not in KINDS:
+    if begun.kind is None:
         return begun
     from nets.registration.engine.affine import align
     from nets.registration.engine.correlation_ratio import WORST
@@ -97,12 +107,12 @@ def place(config, volumes, images, begun):
     rank = fixed.array.ndim
     fixed_to_world = np.diag([*fixed.spacing_mm, 1.0]) if rank == 2 else np.asarray(fixed.affine, float)
     moving_to_world = fixed_to_world @ np.linalg.inv(begun.to_moving)
-    result = align(images["moving"], images["fixed"], moving_to_world, fixed_to_world, KINDS[config.affine])
+    result = align(images["moving"], images["fixed"], moving_to_world, fixed_to_world, begun.kind)
     before = None if result.before == WORST else result.before
     measures = {"variance_left_by_headers": before, "variance_left_after_affine": result.after}
     measures |= _said(result.matrix)
     to_moving = np.linalg.solve(moving_to_world, result.matrix @ fixed_to_world)
-    placement = Placement(to_moving, True, measures, (_line(config, result, measures),))
+    placement = Placement(to_moving, True, None, measures, (_line(begun.kind, result, measures),))
     _check_overlap(config, moving, fixed, placement, "after the affine alignment")
     _check_success(config, result, measures)
     return placement
@@ -120,11 +130,11 @@ def _said(matrix):
     }
 
 
-def _line(config, result, measures):
+def _line(kind, result, measures):
     before = measures["variance_left_by_headers"]
     by_header = "no overlap by the headers" if before is None else f"{before:.3f} by the headers"
     return (
-        f"{KINDS[config.affine]} alignment: turned by {measures['turn_degrees']:.1f} degrees, the moving image "
+        f"{kind} alignment: turned by {measures['turn_degrees']:.1f} degrees, the moving image "
         f"{measures['volume_factor']:.2f} times as large; unexplained variance: {by_header}, {result.after:.3f} now"
     )
 
