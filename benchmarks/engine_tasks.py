@@ -171,6 +171,7 @@ ROWS = {
     "contrast: two, mapped": lambda: contrast("mapped", True),
     "contrast: two, mind": lambda: contrast("mind", True),
     "contrast: two, ncc": lambda: contrast("ncc", True),
+    "contrast: two, nmi": lambda: contrast("nmi", True),
     "exchanged: symmetric": lambda: exchanged(True),
     "exchanged: as it is": lambda: exchanged(False),
     "hippocampus: ours, fast": lambda: hippocampus("ours", "fast"),

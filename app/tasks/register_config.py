@@ -29,11 +29,11 @@ class RegisterConfig(TaskConfig):
     own."""
     preset: Literal["fast", "default", "accurate"] | None = None
     """How much work is done without a model; by default as much as "default" says."""
-    similarity: Literal["auto", "ncc", "mapped", "mind", "mse"] = "auto"
+    similarity: Literal["auto", "ncc", "mapped", "nmi", "mind", "mse"] = "auto"
     """What is compared without a model, or in `refine`: "ncc" (local correlation), "mapped" (that, after the moving
-    image got the fixed one's intensities by a curve), "mind" (descriptors, for contrasts that differ in any way),
-    "mse". "auto" takes ncc, or mapped where the intensities are not monotonically related, or mind where no
-    curve relates them."""
+    image got the fixed one's intensities by a curve), "nmi" (normalised mutual information), "mind" (descriptors, for
+    contrasts that differ in any way), "mse". "auto" takes ncc, or mapped where the intensities are not monotonically
+    related, or mind where no curve relates them."""
     symmetric: bool = False
     """Whether, without a model, both images are deformed to their middle: exchanged images on one grid then give the
     inverse, but for the alignment, which is nearly so. Twice the work."""

@@ -14,6 +14,7 @@ from nets.registration.engine.forces import (
     moved_statistics,
     mse_force,
     ncc_force,
+    nmi_force,
 )
 from nets.registration.engine.method import Level, Method
 from tests.nets.test_ops import numpy
@@ -87,7 +88,26 @@ def test_the_force_of_the_squared_difference(rng):
     assert float(numpy(value)[0]) == pytest.approx(-np.mean((fixed - moved) ** 2), rel=1e-5)
 
 
-@pytest.mark.parametrize(("similarity", "left"), [("ncc", 0.25), ("mse", 0.25), ("mind", 0.45)])
+def test_the_force_of_mutual_information_is_its_derivative(rng):
+    """Brighten one voxel: the value rises by the force's factor, in each pair of a batch by its own."""
+    moved, fixed = (np.stack([texture(rng, (7, 8, 9)) for _ in range(2)])[:, None] for _ in range(2))
+    fixed[1] = np.clip(1.0 - moved[1] ** 2, 0, 1)
+    weights = tensor(np.ones((1, 1, 1, 1, 1), "float32"))
+
+    def value(image):
+        return numpy(nmi_force(tensor(image), tensor(fixed), weights)[1]).astype(float)
+
+    force = numpy(nmi_force(tensor(moved), tensor(fixed), weights)[0])
+    place, step = (slice(None), 0, 3, 4, 4), 2e-2
+    up, down = moved.copy(), moved.copy()
+    up[place] += step
+    down[place] -= step
+    derivative = (value(up) - value(down)) / (2 * step) * 7 * 8 * 9
+    slope = (moved[:, 0, 4, 4, 4] - moved[:, 0, 2, 4, 4]) / 2
+    np.testing.assert_allclose(force[:, 0, 3, 4, 4], derivative * slope, rtol=0.1, atol=2e-3)
+
+
+@pytest.mark.parametrize(("similarity", "left"), [("ncc", 0.25), ("mse", 0.25), ("nmi", 0.45), ("mind", 0.45)])
 @pytest.mark.parametrize("shape", [(32, 36, 30), (48, 40)])
 def test_a_known_field_is_recovered(rng, shape, similarity, left):
     """In 2D as in 3D, most of what had to be found, without folding."""

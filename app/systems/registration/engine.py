@@ -17,6 +17,7 @@ from nets.registration.engine.relation import mapped
 SAID = {
     "ncc": "local correlation (squared)",
     "mse": "minus the mean squared difference",
+    "nmi": "normalised mutual information",
     "mind": "minus the mean squared difference of MIND",
 }
 
@@ -25,7 +26,7 @@ def pair_registrar(similarity, levels, weights, symmetric=False):
     """What registers one pair without a model.
 
     Args:
-        similarity: "ncc", "mapped", "mind" or "mse".
+        similarity: "ncc", "mapped", "nmi", "mind" or "mse".
         levels: Sequence of `Level`.
         weights: Of `EngineRegistrar`.
         symmetric: Of `Method`.

@@ -119,7 +119,7 @@ def _warped(moving, read_at):
 
 def _ncc(fixed, image, similarity):
     """Mean squared local correlation; of other contrasts that of either sign, which the loss counts as none."""
-    signs = (image, 1.0 - image) if similarity in ("mapped", "mind") else (image,)
+    signs = (image, 1.0 - image) if similarity in ("mapped", "nmi", "mind") else (image,)
     return -sum(float(ncc_loss(fixed[None], each[None])[0]) for each in signs)
 
 

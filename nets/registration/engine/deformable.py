@@ -19,6 +19,7 @@ from nets.registration.engine.forces import (
     moved_statistics,
     mse_force,
     ncc_force,
+    nmi_force,
 )
 from nets.registration.engine.method import Method
 from nets.registration.engine.mind import mind
@@ -172,6 +173,8 @@ def _step(level, method, shape, portable):
         if method.similarity == "ncc":
             means = _moved_statistics(level.radius)(moved, fixed)
             force, value = _ncc_force(moved, fixed, *statistics, means, weights)
+        elif method.similarity == "nmi":
+            force, value = nmi_force(moved, fixed, weights)
         else:
             force, value = _mse_force(moved, fixed, weights)
         state = transform.stepped(state, force)

@@ -45,8 +45,9 @@ class Method:
 
     Args:
         levels: Sequence of `Level`, coarse to fine.
-        similarity: "ncc" (local, squared: contrasts may differ locally in gain, offset and sign), "mse", or "mind"
-            (squared difference of descriptors: contrasts may differ in any way).
+        similarity: "ncc" (local, squared: contrasts may differ locally in gain, offset and sign), "mse", "nmi"
+            (normalised mutual information of the whole images), or "mind" (squared difference of descriptors: contrasts
+            may differ in any way).
         symmetric: Whether both images are warped to the middle, so that exchanged images give the inverse. Twice the
             work.
         repeated: Whether images of this size follow. Where none do, a level of little work runs uncompiled:
