@@ -12,6 +12,7 @@ from app.systems.registration.grids import in_parallel_planes, overlap, voxel_ma
 
 LEAST_OVERLAP = 0.1  # of what is not background in the fixed image
 SAID_OVERLAP = 0.9
+SEEN = 0.5  # of the moving image, on its own grid
 STRANGE = 0.97  # of the fixed image's variance left unexplained
 STRANGE_SIZE = 1.5
 TURNED = 20.0  # degrees from the headers, from which on it is said
@@ -69,6 +70,12 @@ def check_placement(config, moving, fixed, as_trained=False):
         note(
             f"{config.moving}: lies in another plane than {config.fixed} by the headers; placed by voxel size, "
             "centre on centre"
+        )
+    seen = overlap(fixed, moving, voxel_matrix(fixed, moving)) if config.grid == "moving" else 1.0
+    if seen < SEEN:
+        note(
+            f"{config.moving}: {100 * (1 - seen):.0f} % of it lies beyond {config.fixed} by the headers, and its own grid "
+            "with it: little of the result will be seen there; grid=fixed shows it"
         )
     by_file = config.affine not in (*KINDS, "none")
     if by_file:
