@@ -74,8 +74,8 @@ def check_placement(config, moving, fixed, as_trained=False):
     seen = overlap(fixed, moving, voxel_matrix(fixed, moving)) if config.grid == "moving" else 1.0
     if seen < SEEN:
         note(
-            f"{config.moving}: {100 * (1 - seen):.0f} % of it lies beyond {config.fixed} by the headers, and its own grid "
-            "with it: little of the result will be seen there; grid=fixed shows it"
+            f"{config.moving}: {100 * (1 - seen):.0f} % of it lies beyond {config.fixed} by the headers, and its own "
+            "grid with it: little of the result will be seen there; grid=fixed shows it"
         )
     by_file = config.affine not in (*KINDS, "none")
     if by_file:
