@@ -18,6 +18,9 @@ import numpy as np
 import scipy.ndimage
 from scipy.spatial.transform import Rotation
 
+from app.data.affine_file import linear_matrix
+from app.data.volume import Volume
+from app.data.write import itk_image
 from benchmarks.brains import DATA
 from benchmarks.pages import write_tables
 from benchmarks.results_file import ResultsFile
@@ -102,7 +105,7 @@ def simple_itk(moving, affine, fixed, grid, turns):
     """Mattes' mutual information, three levels, from the turn whose metric is best."""
     import SimpleITK
 
-    images = [_itk(array, matrix) for array, matrix in ((fixed, grid), (moving, affine))]
+    images = [itk_image(Volume(array, matrix)) for array, matrix in ((fixed, grid), (moving, affine))]
     method = SimpleITK.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(50)
     method.SetMetricSamplingStrategy(method.RANDOM)
@@ -122,24 +125,7 @@ def simple_itk(moving, affine, fixed, grid, turns):
         method.SetInitialTransform(start, inPlace=False)
         starts.append((method.MetricEvaluate(*images) if len(turns) > 1 else 0.0, len(starts), start))
     method.SetInitialTransform(min(starts)[2], inPlace=False)
-    result = method.Execute(*images)
-    matrix, origin = np.eye(4), np.array(result.TransformPoint((0.0, 0.0, 0.0)))
-    matrix[:3, :3] = np.transpose([np.array(result.TransformPoint(tuple(row))) - origin for row in np.eye(3)])
-    matrix[:3, 3] = origin
-    flip = np.diag([-1.0, -1.0, 1.0, 1.0])
-    return flip @ matrix @ flip
-
-
-def _itk(array, affine):
-    import SimpleITK
-
-    image = SimpleITK.GetImageFromArray(np.ascontiguousarray(array.T))
-    turned = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
-    spacing = np.linalg.norm(turned[:3, :3], axis=0)
-    image.SetSpacing(spacing.tolist())
-    image.SetDirection((turned[:3, :3] / spacing).ravel().tolist())
-    image.SetOrigin(turned[:3, 3].tolist())
-    return image
+    return linear_matrix(method.Execute(*images))
 
 
 def tables(content):

@@ -58,10 +58,8 @@ def contrast(similarity, remapped):
         remapped: Whether the fixed image has the other contrast.
     """
     from app.data.read import read_labels, read_volume
-    from app.systems.registration.engine import pair_registrar
-    from app.tasks.register import EXPLAINED, MONOTONE
+    from app.systems.registration.engine import chosen_similarity, pair_registrar
     from nets.registration.engine.method import PRESETS
-    from nets.registration.engine.relation import monotone_share
 
     rows = {"dice": [], "chosen": []}
     for number, (one, other) in enumerate(brain_pairs()):
@@ -69,8 +67,7 @@ def contrast(similarity, remapped):
         fixed = other_contrast(fixed, number) if remapped else fixed
         chosen = similarity
         if similarity == "auto":
-            share, explained = monotone_share(moving, fixed)
-            chosen = "ncc" if share >= MONOTONE else "mapped" if explained >= EXPLAINED else "mind"
+            chosen = chosen_similarity(moving, fixed)[0]
         registrar = pair_registrar(chosen, PRESETS["default"], None)
         field = registrar(moving[..., None], fixed[..., None], ()).displacement
         labels = [read_labels(subject.labels).array.astype(int) for subject in (one, other)]

@@ -41,12 +41,25 @@ def read_affine(path):
         raise UserError(f"{path}: cannot be read as a transform; {REMEDY}") from None
     if transform.GetDimension() != 3 or not transform.IsLinear():
         raise UserError(f"{path}: {transform.GetDimension()}D, {transform.GetName()}; {REMEDY}")
+    matrix = linear_matrix(transform)
+    if not np.all(np.isfinite(matrix)) or abs(np.linalg.det(matrix[:3, :3])) < 1e-6:
+        raise UserError(f"{path}: its matrix is not finite, or flat; {REMEDY}")
+    return matrix
+
+
+def linear_matrix(transform):
+    """The matrix of a linear transform of SimpleITK.
+
+    Args:
+        transform: SimpleITK transform of three dimensions.
+
+    Returns:
+        `(4, 4)`, in RAS millimetres.
+    """
     origin = np.array(transform.TransformPoint((0.0, 0.0, 0.0)))
     matrix = np.eye(4)
     matrix[:3, :3] = np.transpose([np.array(transform.TransformPoint(tuple(row))) - origin for row in np.eye(3)])
     matrix[:3, 3] = origin
-    if not np.all(np.isfinite(matrix)) or abs(np.linalg.det(matrix[:3, :3])) < 1e-6:
-        raise UserError(f"{path}: its matrix is not finite, or flat; {REMEDY}")
     return LPS @ matrix @ LPS
 
 

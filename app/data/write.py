@@ -31,7 +31,12 @@ def write_volume(path, volume):
         WRITERS[suffix](temporary, volume)
 
 
-def _write_itk(path, volume):
+def itk_image(volume):
+    """A volume as an image of SimpleITK, where it lies.
+
+    Args:
+        volume: `Volume`.
+    """
     import SimpleITK
 
     image = SimpleITK.GetImageFromArray(np.ascontiguousarray(volume.array.T))
@@ -41,7 +46,13 @@ def _write_itk(path, volume):
     image.SetSpacing(spacing.tolist())
     image.SetDirection((affine[:rank, :rank] / spacing).ravel().tolist())
     image.SetOrigin(affine[:rank, 3].tolist())
-    SimpleITK.WriteImage(image, str(path), useCompression=True)
+    return image
+
+
+def _write_itk(path, volume):
+    import SimpleITK
+
+    SimpleITK.WriteImage(itk_image(volume), str(path), useCompression=True)
 
 
 def _write_nifti(path, volume):

@@ -14,13 +14,12 @@ from app.systems.opened import open_run
 from app.systems.registration.appearance import note_strangers
 from app.systems.registration.checks import check_image, check_labels
 from app.systems.registration.cost import engine_bytes, output_bytes, register_bytes
+from app.systems.registration.grids import in_mm
 from app.systems.registration.suits import note_differences, note_labels
 from app.training.cost import check_memory
 from app.training.run_folder import RunFolder, log
 
 FEWEST = 4  # voxels along an axis that the engine needs
-MONOTONE = 0.9  # of the explained variance, from which on the local correlation serves
-EXPLAINED = 0.2  # of the variance, from which on a curve between the intensities serves
 
 
 def run(config, dry_run=False):
@@ -79,7 +78,7 @@ def _register(config, folder, trained, hyper, volumes, placements, grid):
     if trained:
         note_strangers(trained.contract, (pair.moving, pair.fixed), (config.moving, config.fixed))
     del images  # as large as what follows
-    log(f"compared on {_by(grid.shape)} voxels of {_mm(grid.spacing_mm)} mm")
+    log(f"compared on {_by(grid.shape)} voxels of {in_mm(grid.spacing_mm)} mm")
     registrar = _registrar(config, trained, pair)
     simulated = trained is not None and trained.contract.simulated
     warning = "The model was trained on simulated images: not for use on patients." if simulated else None
@@ -105,12 +104,12 @@ def _registrar(config, trained, pair):
 
 def _similarity(config, pair):
     """The config's, or that which the intensities ask for."""
-    from nets.registration.engine.relation import monotone_share
+    from app.systems.registration.engine import chosen_similarity
 
     if config.similarity != "auto":
         return config.similarity
-    share, explained = monotone_share(*(image[..., 0] for image in (pair.moving, pair.fixed, pair.weights)))
-    chosen = "ncc" if share >= MONOTONE else "mapped" if explained >= EXPLAINED and not config.symmetric else "mind"
+    images = (image[..., 0] for image in (pair.moving, pair.fixed, pair.weights))
+    chosen, share, explained = chosen_similarity(*images, config.symmetric)
     log(
         f"similarity: {chosen}; of the fixed image's variance {100 * explained:.0f} % is a function of the moving "
         f"image's intensities, {100 * share:.0f} % of that a monotone one"
@@ -141,7 +140,7 @@ def _describe(config, grid, trained, hyper, needed):
         model = f"{trained.model_file}, {dict(zip(trained.contract.hyper, hyper, strict=True))}"
     print(config_text(config))
     print(f"model: {model}\naffine: {config.affine}")
-    print(f"working grid: {grid.shape}, spacing {_mm(grid.spacing_mm)} mm; at least {needed / 2**30:.1f} GiB")
+    print(f"working grid: {grid.shape}, spacing {in_mm(grid.spacing_mm)} mm; at least {needed / 2**30:.1f} GiB")
     print("dry run: nothing was written")
 
 
@@ -160,10 +159,6 @@ def _read(config, rank):
         problems.append("moving_labels: missing, there is nothing to compare fixed_labels with; give both")
     list_problems(problems)
     return volumes
-
-
-def _mm(spacing):
-    return " x ".join(f"{value:.3g}" for value in spacing)
 
 
 def _by(shape):

@@ -59,13 +59,13 @@ def metrics(folder):
 
 def test_a_turned_scan_on_another_grid(registered):
     """Two scans, one command: the affine brings them together, the warp improves on it."""
-    folder, said = registered
+    folder, printed = registered
     measures = metrics(folder)
     assert measures["turn_degrees"] == pytest.approx(50, abs=15)  # the two differ in shape, too
     assert measures["mean_dice_before"] + 0.15 < measures["mean_dice_after_affine"] < measures["mean_dice"]
     assert measures["ncc_before"] < measures["ncc_after_affine"] < measures["ncc_after"]
     assert measures["folding_percent"] < 0.01
-    assert "affine alignment: turned by" in said
+    assert "affine alignment: turned by" in printed
     for name in ("checkerboard", "jacobian", "registration", "similarity"):
         assert (folder / "figures" / f"{name}.png").stat().st_size > 5000
 

@@ -148,8 +148,8 @@ def test_as_well_as_simple_itk(rng):
     linear = Rotation.from_rotvec([0.1, -0.1, 0.15]).as_matrix() @ np.diag([1.05, 0.95, 1.1])
     fixed, truth, grid = transformed(image, linear, np.array([2.0, 3.0, -2.0]), 2.0)
     images = [SimpleITK.GetImageFromArray(np.ascontiguousarray(array.T)) for array in (fixed, image)]
-    for one in images:
-        one.SetSpacing([2.0] * 3)
+    for image_of_itk in images:
+        image_of_itk.SetSpacing([2.0] * 3)
     method = SimpleITK.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(32)
     method.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-4, 100, 0.5)

@@ -12,14 +12,32 @@ from app.training.run_folder import log
 from nets.ops.sample import sample
 from nets.registration.engine.deformable import register_pairs
 from nets.registration.engine.method import Method, smoother
-from nets.registration.engine.relation import mapped
+from nets.registration.engine.relation import mapped, monotone_share
 
+MONOTONE = 0.9  # of the explained variance, from which on the local correlation serves
+EXPLAINED = 0.2  # of the variance, from which on a curve between the intensities serves
 SAID = {
     "ncc": "local correlation (squared)",
     "mse": "minus the mean squared difference",
     "nmi": "normalised mutual information",
     "mind": "minus the mean squared difference of MIND",
 }
+
+
+def chosen_similarity(moving, fixed, weights=None, symmetric=False):
+    """What compares two images best, by how their intensities are related.
+
+    Args:
+        moving, fixed, weights: As of `nets.registration.engine.relation.monotone_share`.
+        symmetric: Whether both images are to be treated alike, which "mapped" does not.
+
+    Returns:
+        "ncc", "mapped" or "mind", and the two shares of `monotone_share`.
+    """
+    share, explained = monotone_share(moving, fixed, weights)
+    if share >= MONOTONE:
+        return "ncc", share, explained
+    return "mapped" if explained >= EXPLAINED and not symmetric else "mind", share, explained
 
 
 def pair_registrar(similarity, levels, weights, symmetric=False):

@@ -55,6 +55,11 @@ def displaced(matrix, displacement):
     return result
 
 
+def in_mm(spacing):
+    """Voxel sides in words, such as "1 x 1 x 2.5"."""
+    return " x ".join(f"{value:.3g}" for value in spacing)
+
+
 def voxel_matrix(moving, fixed):
     """From voxels of the fixed image to voxels of the moving one by both headers, through millimetres.
 

@@ -147,9 +147,7 @@ def _line(kind, result, measures):
 
 
 def _check_success(config, result, measures):
-    from nets.registration.engine.correlation_ratio import WORST
-
-    if result.after > STRANGE and result.before == WORST:
+    if result.after > STRANGE and measures["variance_left_by_headers"] is None:
         raise UserError(
             f"{config.moving}: does not overlap {config.fixed} by the headers, and no alignment makes one tell of the "
             "other; correct a header, or give two images of the same part of the body"

@@ -4,7 +4,7 @@ import numpy as np
 
 from app.notes import note
 from app.systems.registration.checks import orientation
-from app.systems.registration.grids import shown_points
+from app.systems.registration.grids import in_mm, shown_points
 
 FEW_VALUES = 256  # distinct whole numbers that a label map may have
 FLAT = 0.6  # share of neighbours along the first axis that are equal where neither is background
@@ -44,8 +44,8 @@ def note_differences(contract, config, volumes, grid):
         )
     if not np.array_equal(grid.to_fixed, np.eye(len(grid.to_fixed))):
         note(
-            f"{config.fixed}: {_mm(fixed.spacing_mm)} mm {orientation(fixed)}; resampled to the model's grid, "
-            f"{_mm(grid.spacing_mm)} mm {orientation(grid)}, and results back"
+            f"{config.fixed}: {in_mm(fixed.spacing_mm)} mm {orientation(fixed)}; resampled to the model's grid, "
+            f"{in_mm(grid.spacing_mm)} mm {orientation(grid)}, and results back"
         )
         _note_cut(config.fixed, fixed, grid)
 
@@ -59,7 +59,3 @@ def _note_cut(path, fixed, grid):
             f"{path}: {100 * beyond:.0f} % of what is not background lies beyond the field of view of the model's "
             "training, and is not registered; crop the image, or leave out model"
         )
-
-
-def _mm(spacing):
-    return " x ".join(f"{value:.3g}" for value in spacing)

@@ -159,7 +159,6 @@ def _grid_within(fixed, factors, low, high):
 
 
 def _placed(fixed, shape, to_fixed):
-    affine = np.eye(4)
     kept = [*range(len(shape)), 3]
     embedded = np.eye(4)
     embedded[np.ix_(kept, kept)] = to_fixed

@@ -80,7 +80,7 @@ def save_registration(registrar, pair, hyper, config, folder, warning=None):
     if fixed.array.ndim == 3 and not np.array_equal(pair.placement.to_moving, voxel_matrix(moving, fixed)):
         write_affine(folder.path / "affine.tfm", pair.placement.world(moving, fixed))
     if "moving_labels" in pair.volumes:
-        measures |= _save_labels(pair, warp, output, like, folder)
+        measures |= _save_labels(pair, warp, read_at, like, folder)
     write_json(folder.path / "metrics.json", measures)
     figures = _figures(pair, result, determinant, getattr(registrar, "curve", None))
     path = _write_page(config, folder, figures, measures, warning)
@@ -138,20 +138,20 @@ def _say(measures, seconds):
             log("the labels overlap less than before: try affine=none or rigid, and look at the figures")
 
 
-def _save_labels(pair, warp, output, like, folder):
+def _save_labels(pair, warp, read_at, like, folder):
     """Write the moved labels; measures of them, where the fixed image has labels too."""
     volumes = pair.volumes
     moving, fixed = volumes["moving"], volumes["fixed"]
-    moved = _moved_labels(volumes["moving_labels"], warp, output)
+    moved = _moved_labels(volumes["moving_labels"], read_at)
     write_volume(folder.path / "moved_labels.nii.gz", dataclasses.replace(like, array=moved))
     if "fixed_labels" not in volumes:
         return {}
     target, own = volumes["fixed_labels"].array, Grid.of(fixed, fixed)
-    by_header = Warp(own, None, voxel_matrix(moving, fixed))
-    maps = {"dice_before": _moved_labels(volumes["moving_labels"], by_header, own)}
+    stages = {"dice_before": Warp(own, None, voxel_matrix(moving, fixed))}
     if pair.placement.aligned:
-        maps["dice_after_affine"] = _moved_labels(volumes["moving_labels"], pair.warp(None), own)
-    maps["dice"] = _moved_labels(volumes["moving_labels"], warp, own)
+        stages["dice_after_affine"] = pair.warp(None)
+    maps = {name: _moved_labels(volumes["moving_labels"], stage.read_at(own)) for name, stage in stages.items()}
+    maps["dice"] = moved if like is fixed else _moved_labels(volumes["moving_labels"], warp.read_at(own))
     values = np.unique(volumes["moving_labels"].array)
     common = [int(value) for value in np.intersect1d(values, target) if value != 0]
     alone = [int(value) for value in np.setxor1d(values, target) if value != 0]
@@ -168,10 +168,9 @@ def _save_labels(pair, warp, output, like, folder):
     return measures
 
 
-def _moved_labels(volume, warp, output):
-    """A label map through a warp; 0 beyond it."""
+def _moved_labels(volume, read_at):
+    """A label map where it is read; 0 beyond it."""
     labels = np.asarray(volume.array)
-    read_at = warp.read_at(output)
     values = np.unique(labels)
     places = np.searchsorted(values, labels)
     moved = values[warp_labels(places[..., None], read_at)[..., 0]]

@@ -172,8 +172,8 @@ def _step(gradient, matrix, damping):
 
 def _promising(level, starts):
     """Those by the headers, and the best of the others; each with whether it is by the headers."""
-    values = level.values(np.stack([start.matrix for start in starts[BY_HEADER:]])) if len(starts) > BY_HEADER else []
-    order = [*range(BY_HEADER), *(BY_HEADER + np.argsort(values)[:STARTED].astype(int))]
+    values = level.values(np.stack([start.matrix for start in starts[BY_HEADER:]]))
+    order = [*range(BY_HEADER), *(BY_HEADER + np.argsort(values)[:STARTED])]
     return [(starts[place], place < BY_HEADER) for place in order]
 
 
@@ -193,7 +193,7 @@ class _Pyramid:
             inside, _ = _coarser((self.moving > 0).astype("float32"), self.moving_to_world, resolution)
             moving, moving_to_world = _coarser(self.moving, self.moving_to_world, resolution)
             fixed, fixed_to_world = _coarser(self.fixed, self.fixed_to_world, resolution)
-            places = np.argwhere(np.ones(fixed.shape, bool))
+            places = np.indices(fixed.shape).reshape(fixed.ndim, -1).T
             if len(places) > this.points:
                 places = places[np.random.default_rng(0).permutation(len(places))[: this.points]]
             at = tuple(places.T)

@@ -114,10 +114,10 @@ def nmi_force(moved, fixed, weights):
     joint = ops.reshape(joint, (batch, NODES, NODES))
     joint = joint / ops.maximum(ops.sum(joint, axis=(1, 2), keepdims=True), 1e-6)
     joint = ops.matmul(SPREAD, ops.matmul(joint, SPREAD.T))
-    one = ops.sum(joint, axis=1, keepdims=True)  # of the moved image
-    entropies = [_entropy(each) for each in (ops.sum(joint, axis=2, keepdims=True), one, joint)]
+    marginal = ops.sum(joint, axis=1, keepdims=True)  # of the moved image
+    entropies = [_entropy(each) for each in (ops.sum(joint, axis=2, keepdims=True), marginal, joint)]
     value = (entropies[0] + entropies[1]) / ops.maximum(entropies[2], 1e-6)
-    table = (value[:, None, None] * _log(joint) - _log(one)) / ops.maximum(entropies[2], 1e-6)[:, None, None]
+    table = (value[:, None, None] * _log(joint) - _log(marginal)) / ops.maximum(entropies[2], 1e-6)[:, None, None]
     table = ops.matmul(SPREAD.T, ops.matmul(table, SPREAD))
     rise = ops.reshape(ops.pad(table[:, :, 1:] - table[:, :, :-1], ((0, 0), (0, 0), (0, 1))), (-1,))
     slope = (NODES - 1) * ((1 - part_f) * ops.take(rise, first) + part_f * ops.take(rise, first + NODES))

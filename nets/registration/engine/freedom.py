@@ -93,5 +93,5 @@ def _generators(rank):
 
 def _turn(skew):
     """Rotation of a skew matrix: the Cayley transform, exact to third order, always a rotation."""
-    one = np.eye(len(skew))
-    return np.linalg.solve(one - skew / 2, one + skew / 2)
+    identity = np.eye(len(skew))
+    return np.linalg.solve(identity - skew / 2, identity + skew / 2)

@@ -24,10 +24,7 @@ def monotone_share(moving, fixed, weights=None):
         Share of the explained variance, 0 to 1 (1 where nothing is explained at all), and the share of the fixed
         image's variance that is explained by any function.
     """
-    chosen = (moving > 0) & (fixed > 0)
-    if weights is not None:
-        chosen &= weights > 0
-    x, y = moving[chosen].astype(float), fixed[chosen].astype(float)
+    x, y = _compared(moving, fixed, weights)
     if len(x) < FEWEST * BINS or y.var() == 0:
         return 1.0, 0.0
     means, counts = _bin_means(x, y)
@@ -57,15 +54,20 @@ def mapped(image, moving, fixed, weights=None):
     Returns:
         Float32 array of the shape of `image`; itself where too few voxels lie on each other.
     """
-    chosen = (moving > 0) & (fixed > 0)
-    if weights is not None:
-        chosen &= weights > 0
-    means, counts = _bin_means(moving[chosen].astype(float), fixed[chosen].astype(float))
+    means, counts = _bin_means(*_compared(moving, fixed, weights))
     kept = counts >= FEWEST
     if kept.sum() < 2:
         return image
     centres = (np.arange(BINS)[kept] + 0.5) / BINS
     return np.where(image > 0, np.interp(image, centres, means[kept]), 0).astype("float32")
+
+
+def _compared(moving, fixed, weights):
+    """Intensities of both images where neither is background and the voxel counts."""
+    chosen = (moving > 0) & (fixed > 0)
+    if weights is not None:
+        chosen &= weights > 0
+    return moving[chosen].astype(float), fixed[chosen].astype(float)
 
 
 def _bin_means(x, y):
