@@ -1,11 +1,9 @@
-"""The engine where images differ: two contrasts, other anatomy, exchanged images, 48 orientations of one head.
+"""The engine where images differ: two contrasts, exchanged images, 48 orientations of one head.
 
-    python -m benchmarks.engine_tasks        35 minutes on 2 cores
+    python -m benchmarks.engine_tasks        30 minutes on 2 cores
 
 - Contrasts: the 20 pairs of `benchmarks.engine`; the fixed image inverted and remapped (`1.1 - x^0.7`), with noise and
   a smooth bias, its background kept at 0.
-- Hippocampus: 40 pairs of crops with manual labels, laid on each other by their centres, against greedy, deformable
-  registration alone. Intensities between the 0.5th and the 99.5th percentile.
 - Exchanged: ten of the pairs there and back, with `symmetric` and without; how far the way there and back ends from
   where it began, on average over the brain.
 - Orientations: one head in 48 axis orders, each registered to the first by the command, default preset, affine and all.
@@ -15,8 +13,6 @@ Each row is resumable.
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -25,13 +21,9 @@ import numpy as np
 from scipy.ndimage import zoom
 
 from benchmarks.brains import DATA, mean_dice, warp_labels
-from benchmarks.engine import build_peer, pairs_of
+from benchmarks.engine import pairs_of
 from benchmarks.pages import write_tables
 from benchmarks.results_file import ResultsFile
-
-ROOT = Path(__file__).resolve().parents[1]
-CROP = (48, 64, 48)
-GREEDY = ("-m NCC 2x2x2 -n 40x20x5 -s 1.73vox 0.71vox", "-m NCC 2x2x2 -n 40x40x20 -s 1.73vox 0.71vox")
 
 
 def brain_pairs():
@@ -94,55 +86,6 @@ def exchanged(symmetric):
     return {"voxels": distances}
 
 
-def crops():
-    """40 pairs of hippocampi: moving and fixed images in [0, 1] and labels, about their centres on one grid."""
-    files = sorted((DATA / "hippocampus_msd" / "images").glob("*.nii.gz"))
-    order = np.random.default_rng(0).permutation(len(files))[:80]
-    for moving, fixed in zip(order[::2], order[1::2], strict=True):
-        yield [_centred(files[place]) for place in (moving, fixed)]
-
-
-def _centred(path):
-    image = nibabel.load(path).get_fdata().astype("float32")
-    labels = nibabel.load(path.parents[1] / "labels" / path.name).get_fdata().astype("uint8")
-    low, high = np.percentile(image, (0.5, 99.5))
-    image = np.clip((image - low) / (high - low), 0, 1)
-    spare = [size - count for size, count in zip(CROP, image.shape, strict=True)]
-    room = [(free // 2, free - free // 2) for free in spare]
-    return np.pad(image, room, mode="edge"), np.pad(labels, room)
-
-
-def hippocampus(side, setting):
-    """Dice, folding and CPU seconds of the 40 pairs."""
-    from app.systems.registration.measure import jacobian, regularity
-
-    python = sys.executable if side == "ours" else build_peer()
-    pairs, rows = list(crops()), {}
-    with tempfile.TemporaryDirectory() as folder:
-        lines = []
-        for number, pair in enumerate(pairs):
-            names = [f"{folder}/{number}_{role}.nii.gz" for role in ("moving", "fixed")]
-            for name, (image, _) in zip(names, pair, strict=True):
-                nibabel.save(nibabel.Nifti1Image(np.rint(255 * image).astype("uint8"), np.eye(4)), name)
-            lines.append(f"{names[0]} {names[1]} {number}")
-        command = [python, "-m", "benchmarks.engine_child", side, setting, "1", folder]
-        done = subprocess.run(list(map(str, command)), input="\n".join(lines), capture_output=True, text=True, cwd=ROOT)
-        if done.returncode:
-            raise SystemExit(f"{side}, {setting} failed:\n{done.stderr[-3000:]}")
-        lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"name"')]
-        for number, (((_, before), (_, target)), row) in enumerate(zip(pairs, lines, strict=True)):
-            field = np.load(f"{folder}/{number}.npy")
-            measures = {
-                "dice_before": mean_dice(target.astype(int), before.astype(int)),
-                "dice": mean_dice(target.astype(int), warp_labels(before.astype(int), field)),
-                **regularity(field, jacobian(field)),
-                "cpu_seconds": row["cpu_seconds"],
-            }
-            for name, value in measures.items():
-                rows.setdefault(name, []).append(round(value, 4))
-    return rows
-
-
 def orientations():
     """How far each of the 48 results is from the head itself, in percent of its range, and the largest displacement."""
     from app.config import load_config
@@ -171,11 +114,6 @@ ROWS = {
     "contrast: two, nmi": lambda: contrast("nmi", True),
     "exchanged: symmetric": lambda: exchanged(True),
     "exchanged: as it is": lambda: exchanged(False),
-    "hippocampus: ours, fast": lambda: hippocampus("ours", "fast"),
-    "hippocampus: ours, default": lambda: hippocampus("ours", "default"),
-    "hippocampus: ours, accurate": lambda: hippocampus("ours", "accurate"),
-    "hippocampus: greedy, 40x20x5": lambda: hippocampus("greedy", GREEDY[0]),
-    "hippocampus: greedy, 40x40x20": lambda: hippocampus("greedy", GREEDY[1]),
     "orientations": orientations,
 }
 
@@ -191,21 +129,11 @@ def tables(content):
     """
     rows = content["rows"]
     contrasts = ["| contrasts, similarity | Dice, mean of 20 pairs |", "|---|---:|"]
-    crop = ["| hippocampus | Dice | 95 % interval | folding (%) | CPU seconds |", "|---|" + "---:|" * 4]
     other = []
     for name, row in rows.items():
         kind, label = name.split(": ") if ": " in name else (name, "")
         if kind == "contrast":
             contrasts.append(f"| {label} | {np.mean(row['dice']):.3f} |")
-        elif kind == "hippocampus":
-            again = np.random.default_rng(0).choice(
-                row["dice"], (2000, len(row["dice"]))
-            )  # no two pairs share a subject
-            low, high = np.percentile(again.mean(axis=1), (2.5, 97.5))
-            crop.append(
-                f"| {label} | {np.mean(row['dice']):.3f} | {low:.3f} to {high:.3f} | "
-                f"{np.mean(row['folding_percent']):.4f} | {np.mean(row['cpu_seconds']):.2f} |"
-            )
         elif kind == "exchanged":
             other.append(f"- Exchanged images, {label}: there and back ends {np.mean(row['voxels']):.3f} voxels away.")
         else:
@@ -215,20 +143,13 @@ def tables(content):
                 f"{max(row['largest_displacement_mm']):.2f} mm."
             )
     first = next(iter(rows.values()))
-    before = [row["dice_before"] for name, row in rows.items() if name.startswith("hippocampus")]
-    if before:
-        crop += [
-            "",
-            f"40 pairs, mean Dice before {np.mean(before[0]):.3f}, one thread. CPU seconds are those of a further "
-            "pair of the same size.",
-        ]
     machine = f"{first['processor']}, {first['vectors']}, {first['date']}."
-    return {"tasks": "\n".join([*contrasts, "", *crop, "", *other, "", machine])}
+    return {"tasks": "\n".join([*contrasts, "", *other, "", machine])}
 
 
 def main():
     argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
-    results = ResultsFile("engine_tasks", {"crop": list(CROP), "greedy": list(GREEDY)})
+    results = ResultsFile("engine_tasks", {})
     for name, function in ROWS.items():
         results.measure(name, function)
     write_tables("engine_tasks", tables(results.content))
