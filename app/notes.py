@@ -3,6 +3,7 @@
 from app.errors import printable
 
 _said = {}
+_kept_by = []
 
 
 def note(line):
@@ -17,11 +18,25 @@ def note(line):
     if line not in _said:
         _said[line] = True
         print(f"note: {line}", flush=True)
+        for keep in _kept_by:
+            keep(f"note: {line}")
 
 
 def forget():
     """Begin another command: what the one before it said is said again."""
     _said.clear()
+    _kept_by.clear()
+
+
+def keep_notes(keep):
+    """Hand every note of this command on, those before now and those to come, to a run's log for instance.
+
+    Args:
+        keep: Function of a line.
+    """
+    for line in _said:
+        keep(f"note: {line}")
+    _kept_by[:] = [keep]
 
 
 def said():

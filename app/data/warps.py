@@ -29,7 +29,9 @@ def write_displacement(path, displacement, affine):
     check_finite(displacement, path)
     turn = (np.asarray(affine)[:3, :rank].T * RAS_TO_LPS).astype("float32")
     components = 2 if rank == 2 and not np.any(turn[:, 2]) else 3
-    vectors = np.asarray(displacement, "float32") @ turn[:, :components]
+    vectors = np.empty((*displacement.shape[:-1], components), "float32")
+    for plane, voxels in zip(vectors, displacement, strict=True):  # the whole at once would be copied once more
+        plane[...] = voxels @ turn[:, :components]
     shape = (*displacement.shape[:-1], *[1] * (4 - rank), components)
     header = nibabel.Nifti1Header()
     header.set_data_dtype("float32")

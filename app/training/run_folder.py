@@ -8,6 +8,7 @@ from pathlib import Path
 from app.config import config_text, load_config
 from app.errors import UserError
 from app.files import user_text, write_csv, write_json, write_text
+from app.notes import keep_notes
 from app.processor import environment
 from app.training.run_lock import lock_folder
 from app.yaml_text import LARGEST, read_yaml
@@ -76,9 +77,11 @@ class RunFolder:
             log.removeHandler(handler)
             handler.close()
         form = logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S")
-        for handler in (logging.FileHandler(self.path / "log.txt"), _Print()):
+        file = logging.FileHandler(self.path / "log.txt")
+        for handler in (file, _Print()):
             handler.setFormatter(form)
             log.addHandler(handler)
+        keep_notes(lambda line: file.handle(log.makeRecord(log.name, logging.INFO, "", 0, line, (), None)))
 
     def read_history(self):
         """Rows of the training history, empty before the first epoch.

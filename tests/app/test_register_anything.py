@@ -157,6 +157,8 @@ def test_frames(main, scans, tmp_path):
         assert done.returncode == 0, done.stderr
         moved = nibabel.load(tmp_path / path.stem / "moved.nii.gz").get_fdata()
         assert np.abs(moved - array).mean() < 0.01 * array.max()
+    unused = f"note: {scans['moving']}: an image of 3 axes has no frames to choose from"
+    assert unused in done.stdout and unused in (tmp_path / "series.nii" / "log.txt").read_text()
     refused = main(*words(tmp_path / "out", moving=series, fixed=scans["moving"], frame=2))
     assert_refused(refused, ["2 frames", "frame: 0 to 1"])
 

@@ -102,6 +102,8 @@ def check_image(path, rank, nan="refuse", frame=None):
         if frame is None or frame >= frames:
             return None, [f"{path}: an image of 4 axes, {frames} frames; choose one by frame: 0 to {frames - 1}"]
         volume = dataclasses.replace(volume, array=volume.array[..., frame])
+    elif frame is not None:
+        note(f"{path}: an image of {volume.array.ndim} axes has no frames to choose from; frame is not used for it")
     if rank is None and volume.array.ndim not in (2, 3):
         return None, [f"{path}: an image of {volume.array.ndim} axes {volume.array.shape}; give 2D or 3D images"]
     if rank is not None and volume.array.ndim != rank:

@@ -74,8 +74,7 @@ def save_registration(registrar, pair, hyper, config, folder, warning=None):
         del measures["ncc_after_affine"]
     like = _like(output, moving, fixed, config)
     write_volume(folder.path / "moved.nii.gz", dataclasses.replace(like, array=check_finite(moved, "the moved image")))
-    total = jacobian(field).astype("float32")
-    write_volume(folder.path / "jacobian.nii.gz", dataclasses.replace(like, array=total))
+    write_volume(folder.path / "jacobian.nii.gz", dataclasses.replace(like, array=jacobian(field)))
     write_displacement(folder.path / "displacement.nii.gz", field, output.affine)
     if fixed.array.ndim == 3 and not np.array_equal(pair.placement.to_moving, voxel_matrix(moving, fixed)):
         write_affine(folder.path / "affine.tfm", pair.placement.world(moving, fixed))
