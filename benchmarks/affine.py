@@ -16,9 +16,9 @@ import time
 import nibabel
 import numpy as np
 import scipy.ndimage
-from app.data.affine_file import linear_matrix
 from scipy.spatial.transform import Rotation
 
+from app.data.affine_file import linear_matrix
 from app.data.volume import Volume
 from app.data.write import itk_image
 from benchmarks.brains import DATA
