@@ -19,6 +19,7 @@ def test_pages_have_tables_of_benchmarks():
         "dicom_readers",
         "engine",
         "engine_tasks",
+        "engine_network",
         "field_of_view",
         "floor",
         "gaussian_process",
