@@ -118,8 +118,8 @@ def elastix(setting, threads):
     def register(moving, fixed):
         images = [itk.imread(path, itk.F) for path in (fixed, moving)]
         _, transform = itk.elastix_registration_method(*images, parameter_object=parameters, number_of_threads=threads)
-        vectors = itk.transformix_deformation_field(images[1], transform)
         with tempfile.TemporaryDirectory() as folder:
+            vectors = itk.transformix_deformation_field(images[1], transform, output_directory=folder)
             itk.imwrite(vectors, f"{folder}/warp.nii.gz")
             return in_voxels(f"{folder}/warp.nii.gz", fixed)
 
