@@ -18,9 +18,9 @@ import numpy as np
 import scipy.ndimage
 from scipy.spatial.transform import Rotation
 
-from app.data.affine_file import linear_matrix
 from app.data.volume import Volume
 from app.data.write import itk_image
+from app.transforms.itk import linear_matrix
 from benchmarks.brains import DATA
 from benchmarks.pages import write_tables
 from benchmarks.results_file import ResultsFile

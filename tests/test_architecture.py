@@ -25,7 +25,7 @@ LAYERS = [
     {"tasks"},
     {"flows", "tuning"},
     {"systems"},
-    {"training", "reporting", "export"},
+    {"training", "reporting", "export", "transforms"},
     {"data"},
 ]
 # A file of one role has one name in all systems' folders.

@@ -21,12 +21,13 @@ TYPES = {
 UNITS = {"mm": 1.0, "um": 0.001, "cm": 10.0}
 
 
-def meta_stored(path, packed):
+def meta_stored(path, packed, vectors=False):
     """Where the voxels of a MetaImage are.
 
     Args:
         path: Regular file.
         packed: Whether it is compressed as a whole, which it must not be.
+        vectors: Whether a voxel has several values, which then are the first axis of the array.
 
     Returns:
         `Stored`.
@@ -44,7 +45,10 @@ def meta_stored(path, packed):
     if not 1 <= rank <= 7 or len(shape) != rank:
         raise UserError(f"{path}: NDims is {rank}, DimSize has {len(shape)} numbers; correct the header")
     (values,) = whole_numbers(fields.get("ElementNumberOfChannels", "1").split(), path, "ElementNumberOfChannels")
-    one_value(values, path)
+    if vectors:
+        shape = (values, *shape)
+    else:
+        one_value(values, path)
     name = fields.get("ElementType", "").removesuffix("_ARRAY")
     if name not in TYPES:
         raise UserError(f"{path}: voxels of an unknown type ({name[:40]}); save it as integers or MET_FLOAT")

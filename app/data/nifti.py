@@ -17,17 +17,18 @@ LONGEST_EXTENSION = 2**24
 MGH_VOXELS = 284
 
 
-def nifti_pair_stored(path, packed):
+def nifti_pair_stored(path, packed, vectors=False):
     """Where the voxels of a NIfTI pair are: as `nifti_stored`, for a header whose voxels are in an `.img` beside it."""
-    return nifti_stored(path, packed, pair=True)
+    return nifti_stored(path, packed, vectors, pair=True)
 
 
-def nifti_stored(path, packed, pair=False):
+def nifti_stored(path, packed, vectors=False, pair=False):
     """Where the voxels of a NIfTI file are.
 
     Args:
         path: Regular file.
         packed: Whether it is gzip.
+        vectors: Whether a voxel has several values.
         pair: Whether the voxels are in an `.img` beside it.
 
     Returns:
@@ -57,7 +58,8 @@ def nifti_stored(path, packed, pair=False):
         data = beside(path, stem[: stem.rfind(".")] + (".IMG" if stem.endswith(".HDR") else ".img"))
         packed = False
     check_claim(path, shape, dtype, regular_file(data), packed, begins)
-    one_value(shape[VECTOR_AXIS] if len(shape) > VECTOR_AXIS else 1, path)
+    if not vectors:
+        one_value(shape[VECTOR_AXIS] if len(shape) > VECTOR_AXIS else 1, path)
     scaling = _scaling(header, path)
     if not pair and begins > kind.sizeof_hdr + 4:
         _read_extensions(header, path, packed, kind, begins)
@@ -132,12 +134,13 @@ def _read_extensions(header, path, packed, kind, begins):
     header.extensions.extend(extensions)
 
 
-def mgh_stored(path, packed):
+def mgh_stored(path, packed, vectors=False):
     """Where the voxels of an MGH file are.
 
     Args:
         path: Regular file.
         packed: Whether it is gzip (`.mgz`).
+        vectors: Whether a voxel has several values; the format does not say.
 
     Returns:
         `Stored`.
@@ -147,6 +150,7 @@ def mgh_stored(path, packed):
     """
     from nibabel.freesurfer.mghformat import MGHHeader, data_type_codes, footer_dtype, header_dtype
 
+    del vectors
     head = first_bytes(path, packed, MGH_VOXELS)
     if len(head) < MGH_VOXELS:
         raise UserError(f"{path}: ends within its header (damaged or truncated); restore it from its source")

@@ -36,12 +36,13 @@ SPATIAL = ("domain", "space", "none", "???", "")
 UNITS = {"mm": 1.0, "m": 1000.0, "cm": 10.0, "um": 0.001, "\u00b5m": 0.001}
 
 
-def nrrd_stored(path, packed):
+def nrrd_stored(path, packed, vectors=False):
     """Where the voxels of an NRRD file are.
 
     Args:
         path: Regular file.
         packed: Whether it is compressed as a whole, which it must not be.
+        vectors: Whether a voxel has several values, which then are the first axis of the array.
 
     Returns:
         `Stored`.
@@ -79,8 +80,15 @@ def nrrd_stored(path, packed):
     if skip < 0:
         raise UserError(f"{path}: byte skip is {skip}; correct the header")
     spatial = _spatial_axes(fields, path, rank)
-    one_value(int(np.prod([size for size, own in zip(sizes, spatial, strict=True) if not own], dtype=object)), path)
     shape = tuple(size for size, own in zip(sizes, spatial, strict=True) if own)
+    if not vectors:
+        one_value(int(np.prod([size for size, own in zip(sizes, spatial, strict=True) if not own], dtype=object)), path)
+    elif all(spatial) or not all(spatial[1:]):
+        raise UserError(
+            f"{path}: expected the values of a voxel along its first axis, by its kinds; correct the header"
+        )
+    else:
+        shape = tuple(sizes)
     return Stored(path, data, shape, dtype, _affine(fields, path, spatial), begins=begins, packed=packed, skip=skip)
 
 

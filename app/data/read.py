@@ -13,9 +13,10 @@ from app.data.nifti import mgh_stored, nifti_pair_stored, nifti_stored
 from app.data.npz import read_npz
 from app.data.nrrd import nrrd_stored
 from app.data.orthogonal import on_orthogonal_grid
+from app.data.sound import not_finite
 from app.data.stored import read_voxels
 from app.data.volume import Volume
-from app.errors import UserError
+from app.errors import UserError, list_problems
 from app.notes import note
 
 ROUNDING = 0.01  # how far a label may lie from a whole number
@@ -47,7 +48,7 @@ def read_volume(path, nan="refuse", nearest=False):
     if os.path.isdir(path) or (os.path.isfile(path) and is_dicom(path) and known_suffix(path) is None):
         volume = _read_series(path, part)
     else:
-        volume = _read_file(path)
+        volume, _ = _read_file(path)
     if not usable(volume.affine):
         raise UserError(
             f"{path}: its header does not say where its voxels are (the affine is not finite, or flat); correct it"
@@ -92,14 +93,45 @@ def read_labels(path):
     return dataclasses.replace(volume, array=whole.astype("int32"))
 
 
-def _read_file(path):
+def read_vectors(path):
+    """Read an image of several values a voxel, such as a displacement.
+
+    Args:
+        path: NIfTI, MGZ, MetaImage, NRRD or npz.
+
+    Returns:
+        `Volume`, whose array `(i, j, k, values)` has three axes of space; and its content, a key of `HEADERS`, or
+        "npz".
+
+    Raises:
+        UserError: As `read_volume`; if there is one value a voxel, or one is not finite.
+    """
+    volume, content = _read_file(path, vectors=True)
+    if not usable(volume.affine):
+        raise UserError(f"{path}: its header does not say where its voxels are; correct it")
+    array = plain(volume.array, path)
+    if content in ("meta", "nrrd"):
+        array = np.moveaxis(array, 0, -1)
+    *space, values = array.shape if array.ndim > 2 else (*array.shape, 1)
+    space = [size for axis, size in enumerate(space) if axis < 3 or size > 1]
+    if len(space) > 3 or values < 2 or (array.ndim == 3 and values > 3):
+        raise UserError(
+            f"{path}: {' x '.join(map(str, array.shape))} numbers; a displacement has 3 components (of a 2D image 2) "
+            "for each voxel, on its last axis"
+        )
+    array = array.reshape(*space, *[1] * (3 - len(space)), values)
+    list_problems([f"{path}: {problem}" for problem in not_finite(array)])
+    return dataclasses.replace(volume, array=array), content
+
+
+def _read_file(path, vectors=False):
     content, packed = content_to_read(path)
     try:
         if content == "npz":
-            return Volume(*read_npz(path))
+            return Volume(*read_npz(path)), content
         with np.errstate(all="ignore"):  # places that are not finite are refused
-            stored = HEADERS[content](path, packed)
-        return Volume(read_voxels(stored), stored.affine, stored.header)
+            stored = HEADERS[content](path, packed, vectors)
+        return Volume(read_voxels(stored), stored.affine, stored.header), content
     except UserError:
         raise
     except Exception as error:  # nibabel, gzip and numpy raise a dozen kinds

@@ -25,12 +25,13 @@ def csv_rows(path, needed):
     return [row for _, row in numbered_rows(path, needed)]
 
 
-def numbered_rows(path, needed):
+def numbered_rows(path, needed, delimiter=","):
     """As `csv_rows`, each row with the number of its line in the file, for messages: lines may be empty.
 
     Args:
         path: CSV file whose first line names the columns.
         needed: Columns that must be there and filled in.
+        delimiter: Between two values.
 
     Returns:
         List of line numbers and dicts.
@@ -40,7 +41,7 @@ def numbered_rows(path, needed):
     """
     try:
         text = user_text(path, LARGEST_TABLE, "give an existing CSV file")
-        reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
+        reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True, delimiter=delimiter)
         columns = reader.fieldnames or []
         rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:

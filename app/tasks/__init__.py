@@ -33,6 +33,11 @@ OTHERS = {
         "app.tasks.register:run",
         "app.tasks.register_config:RegisterConfig",
     ),
+    "apply": Task(
+        "move images, labels, points and surfaces by transforms of any program",
+        "app.tasks.apply:run",
+        "app.tasks.apply_config:ApplyConfig",
+    ),
     "evaluate": Task(
         "measure a trained model on test subjects",
         "app.tasks.evaluate:run",

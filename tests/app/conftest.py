@@ -3,6 +3,7 @@
 import pytest
 
 from app.notes import forget
+from tests.app.warp_cases import write_files
 
 
 @pytest.fixture(autouse=True)
@@ -21,3 +22,11 @@ def folder(tmp_path):
     path = tmp_path / "images"
     path.mkdir()
     return path
+
+
+@pytest.fixture(scope="module")
+def warp_files(tmp_path_factory):
+    """A moving image with labels and points, a fixed image, a warp and an affine, as files."""
+    folder = tmp_path_factory.mktemp("apply")
+    write_files(folder)
+    return folder

@@ -10,10 +10,11 @@ from app.data.geometry import corner_distance, usable
 from app.data.inputs import find_volumes
 from app.data.read import read_labels, read_volume
 from app.data.volume import Volume
-from app.data.warps import write_displacement
 from app.data.write import write_volume
 from app.errors import UserError
 from app.notes import forget
+from app.transforms.fields import write_field
+from app.transforms.transform import Field
 
 PLACED = np.array([[0, -2.0, 0, 30], [1.5, 0, 0, -7], [0, 0, 3.0, 5], [0, 0, 0, 1]])
 
@@ -173,7 +174,7 @@ def test_warps_say_the_same_in_both_forms(tmp_path):
     """ITK may read the qform: a displacement that has none lies elsewhere there."""
     turned = PLACED.copy()
     turned[:3, :3] = Rotation.from_euler("xyz", [10, 20, 30], degrees=True).as_matrix() @ PLACED[:3, :3]
-    write_displacement(tmp_path / "u.nii.gz", np.zeros((6, 7, 5, 3), "float32"), turned)
+    write_field(tmp_path / "u.nii.gz", Field.of_voxels(np.zeros((6, 7, 5, 3), "float32"), turned))
     header = nibabel.load(tmp_path / "u.nii.gz").header
     np.testing.assert_allclose(header.get_qform(), turned, atol=1e-4)
     np.testing.assert_allclose(header.get_sform(), turned, atol=1e-4)

@@ -115,7 +115,7 @@ def test_affine_files_that_are_none(main, scans, tmp_path):
     cases = {
         "text.txt": "cannot be read",
         "flat.tfm": "2D",
-        "warp.tfm": "DisplacementField",
+        "warp.tfm": "not a linear transform",
         "missing.tfm": "no such",
         "a.json": "nor a kind of alignment",
         "away.tfm": "within its grid by the affine file",

@@ -10,8 +10,9 @@ import SimpleITK
 
 from app.data.read import read_volume
 from app.data.volume import Volume
-from app.data.warps import write_displacement
 from app.data.write import write_volume
+from app.transforms.fields import write_field
+from app.transforms.transform import Field
 from tests.app.image_files import ARRAY
 
 FORMATS = (".nii.gz", ".mgz", ".nrrd", ".mha")
@@ -75,7 +76,7 @@ def test_the_same_millimetres_everywhere(tmp_path, suffix, kind, rng):
         if kind == "warp":
             field = rng.normal(0, 2, (*ARRAY.shape, 3)).astype("float32")
             path = tmp_path / "warp.nii.gz"  # of every image: the one format of displacements
-            write_displacement(path, field, volume.affine)
+            write_field(path, Field.of_voxels(field, volume.affine))
             expected = field @ affine[:3, :3].T * TO_LPS  # ITK's vectors are LPS mm
             paths = [path]
         else:
@@ -103,7 +104,7 @@ def test_a_warp_moves_in_itk_what_it_moves_here(tmp_path, rng):
         volume = Volume(smooth.astype("float32"), affine)
         field = np.broadcast_to(rng.uniform(-1, 1, 3), (*smooth.shape, 3)).astype("float32")
         write_volume(tmp_path / "image.nii.gz", volume)
-        write_displacement(tmp_path / "warp.nii.gz", field, affine)
+        write_field(tmp_path / "warp.nii.gz", Field.of_voxels(field, affine))
         image = SimpleITK.ReadImage(str(tmp_path / "image.nii.gz"))
         warp = SimpleITK.Cast(SimpleITK.ReadImage(str(tmp_path / "warp.nii.gz")), SimpleITK.sitkVectorFloat64)
         moved = SimpleITK.Resample(image, image, SimpleITK.DisplacementFieldTransform(warp), SimpleITK.sitkLinear)

@@ -5,10 +5,10 @@ import math
 
 import numpy as np
 
-from app.data.affine_file import read_affine
 from app.errors import UserError
 from app.notes import note
 from app.systems.registration.grids import in_parallel_planes, overlap, voxel_matrix
+from app.transforms.files import read_linear
 
 LEAST_OVERLAP = 0.1  # of what is not background in the fixed image
 SAID_OVERLAP = 0.9
@@ -81,7 +81,7 @@ def check_placement(config, moving, fixed, as_trained=False):
     if by_file:
         if fixed.array.ndim == 2:
             raise UserError(f"{config.affine}: an affine file is read for 3D images only; set affine: auto or none")
-        world = read_affine(config.affine)
+        world = read_linear(config.affine)
         to_moving = np.linalg.solve(np.asarray(moving.affine, float), world @ np.asarray(fixed.affine, float))
         placement = Placement(to_moving, aligned=True, lines=(f"aligned by {config.affine}",))
     if kind or (same and not by_file):

@@ -6,9 +6,7 @@ import keras
 import numpy as np
 
 from app.config import config_text
-from app.data.affine_file import write_affine
 from app.data.volume import Volume
-from app.data.warps import write_displacement
 from app.data.write import write_volume
 from app.files import write_json
 from app.finite import check_finite
@@ -25,6 +23,9 @@ from app.systems.registration.grids import Grid, displaced, inside, voxel_matrix
 from app.systems.registration.measure import jacobian, regularity, warp_labels
 from app.systems.registration.placed import Warp
 from app.training.run_folder import log
+from app.transforms.fields import write_field
+from app.transforms.itk import write_itk
+from app.transforms.transform import Field, Linear
 from nets.losses import ncc_loss
 from nets.ops import sample
 
@@ -75,9 +76,9 @@ def save_registration(registrar, pair, hyper, config, folder, warning=None):
     like = _like(output, moving, fixed, config)
     write_volume(folder.path / "moved.nii.gz", dataclasses.replace(like, array=check_finite(moved, "the moved image")))
     write_volume(folder.path / "jacobian.nii.gz", dataclasses.replace(like, array=jacobian(field)))
-    write_displacement(folder.path / "displacement.nii.gz", field, output.affine)
+    write_field(folder.path / "displacement.nii.gz", Field.of_voxels(field, output.affine))
     if fixed.array.ndim == 3 and not np.array_equal(pair.placement.to_moving, voxel_matrix(moving, fixed)):
-        write_affine(folder.path / "affine.tfm", pair.placement.world(moving, fixed))
+        write_itk(folder.path / "affine.tfm", [Linear(pair.placement.world(moving, fixed))])
     if "moving_labels" in pair.volumes:
         measures |= _save_labels(pair, warp, read_at, like, folder)
     write_json(folder.path / "metrics.json", measures)

@@ -7,13 +7,12 @@ may stand in its description, in this order or the other, "inside" too.
 import csv
 import json
 
+from app.data.slicer import FCSV_COLUMNS, SIGNS
 from app.errors import UserError
 from app.notes import note
 from app.strangers import regular_file
 
 MOST_BYTES = 2**20
-SIGNS = {"RAS": (1, 1, 1), "0": (1, 1, 1), "LPS": (-1, -1, 1), "1": (-1, -1, 1)}
-FCSV_COLUMNS = "id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID"  # what 3D Slicer writes
 
 
 def markups_rows(path):

@@ -59,7 +59,9 @@ def write_stl(path, vertices, faces):
     table = np.zeros(len(faces), [("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("unused", "<u2")])
     table["normal"], table["corners"] = normals, corners
     with whole_file(path) as temporary:
-        temporary.write_bytes(bytes(80) + np.uint32(len(faces)).astype("<u4").tobytes() + table.tobytes())
+        temporary.write_bytes(
+            b"SPACE=RAS".ljust(80, b"\0") + np.uint32(len(faces)).astype("<u4").tobytes() + table.tobytes()
+        )
 
 
 WRITERS = {"gifti": write_gifti, "stl": write_stl}

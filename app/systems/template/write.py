@@ -3,12 +3,14 @@
 import numpy as np
 
 from app.data.volume import Volume
-from app.data.warps import write_displacement
 from app.data.write import write_volume
 from app.files import write_json
+from app.finite import check_finite
 from app.systems.template.file import template_affine, write_template
 from app.systems.template.points import check_points, read_points
 from app.systems.template.surfaces import SUFFIX, WRITERS, surface
+from app.transforms.fields import write_field
+from app.transforms.transform import Field
 from segmentation.template import Template
 
 
@@ -71,7 +73,8 @@ def save_segmentation(volume, predictor, to, points=None):
 
 
 def _write_transform(name, segmented, image, contract, to):
-    write_displacement(to / f"{name}_displacement.nii.gz", to_template(segmented, image, contract), image.affine)
+    path, displacement = to / f"{name}_displacement.nii.gz", to_template(segmented, image, contract)
+    write_field(path, Field.of_voxels(check_finite(displacement, path), image.affine))
     if len(segmented.shares) > 1:
         mixed = Template(segmented.template[None], contract.spacing_mm, contract.labels)
         write_template(to / f"{name}_template.nii.gz", mixed)

@@ -1,0 +1,79 @@
+"""Config of the task `apply`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pydantic
+
+from app.config import Config, NanRule, TaskConfig
+from app.transforms.kinds import Kind
+
+
+class TransformConfig(Config):
+    """One transform of a list; a path alone stands for its `file`."""
+
+    file: Path
+    """Any transform or displacement field: see the page on `apply`."""
+    kind: Kind | None = None
+    """Convention of the file, where it does not say it: of displacements "itk" (LPS millimetres), "ras" (RAS
+    millimetres) or "voxel"; of a text of numbers "fsl" or "matrix" (RAS millimetres)."""
+    inverse: bool = False
+    """Whether it is applied backwards."""
+    moving: Path | None = None
+    """Image that FSL's matrix begins at (-in)."""
+    fixed: Path | None = None
+    """Image that FSL's matrix ends at (-ref), or on whose grid B-splines are sampled."""
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _of_path(cls, value):
+        return {"file": value} if isinstance(value, str | Path) else value
+
+
+Files = Annotated[list[Path], pydantic.Field(max_length=10_000)]
+
+
+class ApplyConfig(TaskConfig):
+    """Config of the task: transforms, and what they move."""
+
+    output: Path = pydantic.Field(Path("runs/apply"), validate_default=True)
+    """Folder for everything that is written."""
+    task: Literal["apply"] = "apply"
+    """Name of the task."""
+    transforms: list[TransformConfig] = pydantic.Field([], max_length=100)
+    """Transforms in the order in which they move an image, the first first; none only resamples."""
+    reference: Path | None = None
+    """Image whose grid the results have; by default that of the last displacement field, else of
+    the first image."""
+    images: Files = []
+    """Images that are moved, those of many frames frame by frame."""
+    labels: Files = []
+    """Label maps that are moved."""
+    points: Files = []
+    """Points of the moving image (.csv, .tsv, .mrk.json, .fcsv), which go where their image goes."""
+    surfaces: Files = []
+    """Surfaces of the moving image (.gii, .stl, FreeSurfer), which go where their image goes."""
+    interpolation: Literal["linear", "cubic"] = "linear"
+    """How images are read between their voxels."""
+    label_interpolation: Literal["nearest", "linear"] = "nearest"
+    """How label maps are: the nearest voxel's label, or that of the largest interpolated share."""
+    composite: str | None = None
+    """Name of a file in the output folder for all transforms as one: .nii.gz, .mgz, .npz (a displacement on the grid of
+    the results), .h5 (ITK, as they are), .tfm, .txt, .lta (linear ones)."""
+    nan: NanRule = "refuse"
+    """What is done with voxels that are NaN: refused, or read as 0 and counted in a line."""
+
+    @pydantic.field_validator("composite")
+    @classmethod
+    def _a_name(cls, value):
+        if value is not None and (Path(value).name != value or value.startswith(".")):
+            raise ValueError("give the name of a file, without its folder: it is written into output")
+        return value
+
+    @pydantic.model_validator(mode="after")
+    def _something_to_do(self):
+        if not (self.images or self.labels or self.points or self.surfaces or self.composite):
+            raise ValueError("nothing to move; give images, labels, points, surfaces or composite")
+        if not self.transforms and (self.reference is None or self.points or self.surfaces):
+            raise ValueError("transforms: none given; name at least one, or a reference to resample images to")
+        return self
