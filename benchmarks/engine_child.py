@@ -4,7 +4,6 @@ Arguments: side, setting, threads, folder of results. Pairs, as lines `moving fi
 come by standard input; a line of JSON per pair goes to standard output.
 """
 
-import dataclasses
 import importlib
 import io
 import json
@@ -56,14 +55,14 @@ def network(setting, threads):
     tensorflow_threads(threads)
     from app.systems.opened import open_run
     from app.systems.registration.engine import EngineRegistrar, RefinedRegistrar
-    from nets.registration.engine.method import PRESETS, Method
+    from nets.registration.engine.method import PRESETS, Method, refining
 
     run, iterations = setting.rsplit(" ", 1)
     trained = open_run(run)
     registrar, hyper = trained.predictor(trained.config()), trained.contract.hyper_vector({})
     if int(iterations):
-        finest = dataclasses.replace(PRESETS["default"][-1], iterations=int(iterations))
-        registrar = RefinedRegistrar(registrar, EngineRegistrar(Method((finest,))))
+        method = Method(refining(PRESETS["default"], int(iterations)))
+        registrar = RefinedRegistrar(registrar, EngineRegistrar(method))
     return lambda moving, fixed: registrar(image(moving), image(fixed), hyper).displacement
 
 

@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CONFIG = "configs/hypermorph/ixi_3d.yaml"
 SEEDS = (0, 1, 2)
 EPOCHS = {"brains": 12, "hippocampi": 15}
-REFINED = (10, 20, 40)
+REFINED = (15, 30, 60)
 CROP = (48, 64, 48)
 SPACING_MM = {"brains": (2.0, 2.0, 2.0), "hippocampi": (1.0, 1.0, 1.0)}
 

@@ -32,6 +32,7 @@ def test_pages_have_tables_of_benchmarks():
         "template_against_unet",
         "tuning_digits",
         "tuning_replay",
+        "warps",
     }
 
 

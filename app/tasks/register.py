@@ -1,6 +1,5 @@
 """Task `register`: register two image files, with a trained model or without."""
 
-import dataclasses
 import time
 
 import numpy as np
@@ -89,7 +88,7 @@ def _register(config, folder, trained, hyper, volumes, placements, grid):
 def _registrar(config, trained, pair):
     """What registers the pair."""
     from app.systems.registration.engine import RefinedRegistrar, pair_registrar
-    from nets.registration.engine.method import PRESETS
+    from nets.registration.engine.method import PRESETS, refining
 
     weights = None if pair.weights.all() else pair.weights
     levels = PRESETS[config.preset or "default"]
@@ -98,8 +97,8 @@ def _registrar(config, trained, pair):
     network = trained.predictor(config, config.precision)
     if not config.refine:
         return network
-    finest = (dataclasses.replace(levels[-1], iterations=config.refine),)
-    return RefinedRegistrar(network, pair_registrar(_similarity(config, pair), finest, weights))
+    levels = refining(levels, config.refine)
+    return RefinedRegistrar(network, pair_registrar(_similarity(config, pair), levels, weights))
 
 
 def _similarity(config, pair):

@@ -38,7 +38,8 @@ class RegisterConfig(TaskConfig):
     """Whether, without a model, both images are deformed to their middle: exchanged images on one grid then give the
     inverse, but for the alignment, which is nearly so. Twice the work."""
     refine: int = pydantic.Field(0, ge=0, le=1000)
-    """Iterations, at most, by which the network's answer is improved at full resolution; 20 is a good number."""
+    """Iterations, at most, by which the network's answer is improved at half resolution, and a quarter of them at full;
+    30 is a good number."""
     working_mm: float | None = pydantic.Field(None, gt=0)
     """Voxel side of the grid on which images are compared without a model; by default that of the images."""
     grid: Literal["fixed", "moving", "working"] = "fixed"

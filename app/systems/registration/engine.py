@@ -148,7 +148,7 @@ class MappedRegistrar:
 
 
 class RefinedRegistrar:
-    """A network's answer, improved by the engine at full resolution.
+    """A network's answer, improved by the engine.
 
     Args:
         network: `Registrar`.

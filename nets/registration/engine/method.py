@@ -1,6 +1,7 @@
 """How pairs are registered: levels, similarity, penalties, kind of transform."""
 
 import dataclasses
+import math
 
 from nets.registration.engine.forces import SIMILARITIES
 from nets.registration.engine.transforms import TRANSFORMS
@@ -32,6 +33,20 @@ PRESETS = {
     "default": (Level(4, 40), Level(2, 30), Level(1, 8, 1, total_sigma=0.45)),
     "accurate": (Level(4, 60, step=0.5), Level(2, 60, step=0.5), Level(1, 20, 1, total_sigma=0.45, step=0.5)),
 }
+
+
+def refining(levels, iterations):
+    """Levels for a start that is nearly right, such as a network's answer: the two finest.
+
+    Args:
+        levels: Sequence of `Level`.
+        iterations: At half resolution; a quarter of them, rounded up, at full resolution.
+    """
+    half, full = levels[-2:]
+    return (
+        dataclasses.replace(half, iterations=iterations),
+        dataclasses.replace(full, iterations=math.ceil(iterations / 4)),
+    )
 
 
 def smoother(levels):

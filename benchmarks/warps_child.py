@@ -1,0 +1,39 @@
+"""One side of `benchmarks.warps`, in a process of its own: registers a pair, and moves image and labels by its own means.
+
+Arguments: side, moving image, its labels, fixed image, folder of results, into which the transforms are written as well.
+"""
+
+import io
+import shutil
+import sys
+
+
+def greedy(moving, labels, fixed, folder):
+    from picsl_greedy import Greedy3D
+
+    def run(words):
+        Greedy3D().execute(f"{words} -threads 1", io.StringIO())
+
+    run(f"-a -i {fixed} {moving} -m NCC 2x2x2 -n 40x20x10 -ia-image-centers -o {folder}/affine.mat")
+    run(f"-i {fixed} {moving} -it {folder}/affine.mat -m NCC 2x2x2 -n 40x20x5 -o {folder}/warp.nii.gz")
+    run(
+        f"-rf {fixed} -rm {moving} {folder}/moved.nii.gz -ri NN -rm {labels} {folder}/moved_labels.nii.gz "
+        f"-r {folder}/warp.nii.gz {folder}/affine.mat"
+    )
+
+
+def ants(moving, labels, fixed, folder):
+    import ants
+
+    images = [ants.image_read(path) for path in (fixed, moving)]
+    done = ants.registration(*images, "SyN", outprefix=f"{folder}/ants_")
+    warp, affine = done["fwdtransforms"]
+    shutil.copy(warp, f"{folder}/warp.nii.gz")
+    shutil.copy(affine, f"{folder}/affine.mat")
+    for source, interpolator, name in ((moving, "linear", "moved"), (labels, "nearestNeighbor", "moved_labels")):
+        image = ants.apply_transforms(images[0], ants.image_read(source), [warp, affine], interpolator)
+        ants.image_write(image, f"{folder}/{name}.nii.gz")
+
+
+if __name__ == "__main__":
+    {"greedy": greedy, "ants": ants}[sys.argv[1]](*sys.argv[2:])
