@@ -196,7 +196,7 @@ def _index(values, word, key):
 
 
 def _explain(problem, kind, path):
-    where = shown(".".join(str(part) for part in problem["loc"])) or "the whole file"
+    where = shown(".".join(str(part) for part in problem["loc"]))
     if problem["type"] == "extra_forbidden":
         known = _keys_at(kind, problem["loc"][:-1])
         near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
@@ -205,6 +205,9 @@ def _explain(problem, kind, path):
     if problem["type"] == "missing":
         return f"{path}: {where}: missing; add it to the file or with --set {where}=VALUE"
     message = problem["msg"].removeprefix("Value error, ")
+    if not where and message.partition(":")[0] in kind.model_fields:  # of several keys: the message names the first
+        return f"{path}: {message}"
+    where = where or "the whole file"
     given = "" if isinstance(problem["input"], dict) else f" (given: {shown(repr(problem['input']), 60)})"
     return f"{path}: {where}: {message}{given}"
 

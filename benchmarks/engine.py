@@ -21,7 +21,7 @@ import numpy as np
 
 from app.processor import processor
 from benchmarks.brains import DATA, STRUCTURES, warp_labels
-from benchmarks.intervals import interval
+from app.reporting.intervals import interval
 from benchmarks.pages import write_tables
 from benchmarks.results_file import ResultsFile
 

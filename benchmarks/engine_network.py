@@ -23,7 +23,7 @@ import numpy as np
 
 from benchmarks.brains import DATA
 from benchmarks.engine import GREEDY, measure, pairs_of
-from benchmarks.intervals import interval
+from app.reporting.intervals import interval
 from benchmarks.pages import write_tables
 from benchmarks.results_file import ResultsFile
 

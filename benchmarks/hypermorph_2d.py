@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.brains import DATA, mean_dice, random_pairs, split, unit, warp_labels
-from benchmarks.intervals import interval
+from app.reporting.intervals import interval
 from benchmarks.pages import write_tables
 from benchmarks.results_file import ResultsFile
 

@@ -111,7 +111,8 @@ def main():
     results = ResultsFile("warps", {"pairs": names, "turn_degrees": TURN_DEGREES, "shift_mm": SHIFT_MM})
     for side in KINDS:
         for moving, fixed in pairs:
-            results.measure(f"{side}, {moving.name} to {fixed.name}", lambda a=side, b=moving, c=fixed: compare(a, b, c))
+            results.measure(f"{side}, {moving.name} "
+                f"to {fixed.name}", lambda a=side, b=moving, c=fixed: compare(a, b, c))
     write_tables("warps", tables(results.content))
 
 

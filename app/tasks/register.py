@@ -18,22 +18,51 @@ from app.systems.registration.suits import note_differences, note_labels
 from app.training.cost import check_memory
 from app.training.run_folder import RunFolder, log
 
+SIMULATED = "The model was trained on simulated images: not for use on patients."
 FEWEST = 4  # voxels along an axis that the engine needs
 
 
 def run(config, dry_run=False):
-    """Register, and write what the registration is; see `app.systems.registration.write`.
+    """Register one pair, or those of a manifest.
 
     Args:
         config: `RegisterConfig`.
         dry_run: Check and print only.
 
     Raises:
+        UserError: As `register`, `register_pairs`.
+    """
+    if config.pairs is None:
+        return register(config, dry_run)
+    from app.tasks.register_pairs import register_pairs
+
+    return register_pairs(config, dry_run)
+
+
+def open_model(config):
+    """The trained run that a config names, or None.
+
+    Raises:
+        UserError: If it is no run of registration.
+    """
+    return open_run(config.model, find_system("hypermorph")) if config.model else None
+
+
+def register(config, dry_run=False, page=True, opened=None):
+    """Register a pair, and write what the registration is; see `app.systems.registration.write`.
+
+    Args:
+        config: `RegisterConfig` of one pair.
+        dry_run: Check and print only.
+        page: Whether figures and a page are made.
+        opened: What `open_model` gives and its network, for many pairs; by default they are opened here.
+
+    Raises:
         UserError: If a file, the model or a value is wrong, or the images do not overlap.
     """
     folder = RunFolder(config.output)
     folder.check(config, ("output",))
-    trained = open_run(config.model, find_system("hypermorph")) if config.model else None
+    trained, network = opened or (open_model(config), None)
     contract = trained.contract if trained else None
     hyper = contract.hyper_vector(config.hyper) if trained else ()
     volumes = _read(config, len(contract.shape) if trained else None)
@@ -42,6 +71,7 @@ def run(config, dry_run=False):
 
     from app.systems.registration.place import check_placement
     from app.systems.registration.working import model_grid, working_grid
+    from app.systems.registration.write import save_registration
 
     moving, fixed = volumes["moving"], volumes["fixed"]
     grid = model_grid(fixed, contract) if trained else working_grid(moving, fixed, config.working_mm, config.symmetric)
@@ -58,17 +88,21 @@ def run(config, dry_run=False):
     check_memory(needed, "moving, fixed", "set working_mm, or crop or resample the images")
     if dry_run:
         return _describe(config, grid, trained, hyper, needed)
-    _register(config, folder, trained, hyper, volumes, (by_header, begun), grid)
+    started = time.perf_counter()
+    pair = _placed(config, folder, trained, volumes, (by_header, begun), grid)
+    simulated = SIMULATED if trained and trained.contract.simulated else None
+    save_registration(_registrar(config, trained, pair, network), pair, hyper, config, folder, simulated, page)
+    log(f"{time.perf_counter() - started:.0f} seconds from the images in memory to the {'report' if page else 'files'}")
 
 
-def _register(config, folder, trained, hyper, volumes, placements, grid):
+def _placed(config, folder, trained, volumes, placements, grid):
+    """The pair, aligned and on its grid; the folder is opened."""
     from app.systems.registration.pair import Pair
     from app.systems.registration.place import place
-    from app.systems.registration.write import save_registration
 
     rule = trained.contract.intensity if trained else IntensityRule()
     images = {name: rule.unit_range(volumes[name].array, getattr(config, name)) for name in ("moving", "fixed")}
-    started, (by_header, begun) = time.perf_counter(), placements
+    by_header, begun = placements
     placement = place(config, volumes, images, begun)
     folder.open(config)
     for line in placement.lines:
@@ -76,16 +110,11 @@ def _register(config, folder, trained, hyper, volumes, placements, grid):
     pair = Pair.of(volumes, placement, by_header, grid, images, fill=trained is not None)
     if trained:
         note_strangers(trained.contract, (pair.moving, pair.fixed), (config.moving, config.fixed))
-    del images  # as large as what follows
     log(f"compared on {_by(grid.shape)} voxels of {in_mm(grid.spacing_mm)} mm")
-    registrar = _registrar(config, trained, pair)
-    simulated = trained is not None and trained.contract.simulated
-    warning = "The model was trained on simulated images: not for use on patients." if simulated else None
-    save_registration(registrar, pair, hyper, config, folder, warning)
-    log(f"{time.perf_counter() - started:.0f} seconds from the images in memory to the report")
+    return pair
 
 
-def _registrar(config, trained, pair):
+def _registrar(config, trained, pair, network=None):
     """What registers the pair."""
     from app.systems.registration.engine import RefinedRegistrar, pair_registrar
     from nets.registration.engine.method import PRESETS, refining
@@ -94,7 +123,7 @@ def _registrar(config, trained, pair):
     levels = PRESETS[config.preset or "default"]
     if trained is None:
         return pair_registrar(_similarity(config, pair), levels, weights, config.symmetric)
-    network = trained.predictor(config, config.precision)
+    network = network or trained.predictor(config, config.precision)
     if not config.refine:
         return network
     levels = refining(levels, config.refine)

@@ -5,6 +5,7 @@ from typing import Literal
 
 import pydantic
 
+from app.cluster_config import ClusterConfig
 from app.config import NanRule, TaskConfig
 
 
@@ -16,10 +17,15 @@ class RegisterConfig(TaskConfig):
     """Folder for everything that is written."""
     task: Literal["register"] = "register"
     """Name of the task."""
-    moving: Path
-    """Image that is warped."""
-    fixed: Path
-    """Image that it is warped to, of any size, spacing and orientation."""
+    moving: Path | None = None
+    """Image that is warped; required without `pairs`."""
+    fixed: Path | None = None
+    """Image that it is warped to, of any size, spacing and orientation; required without `pairs`."""
+    pairs: Path | None = None
+    """Manifest of many pairs in place of one: a CSV with the columns moving and fixed, and perhaps moving_labels,
+    fixed_labels and pair (its name), paths relative to it."""
+    cluster: ClusterConfig = ClusterConfig()
+    """Where the pairs of a manifest are registered."""
     affine: Literal["auto", "affine", "rigid", "similarity", "scaling", "none"] | Path = "auto"
     """Alignment before anything is deformed: "rigid" (6 parameters), "similarity" (7), "scaling" (9), "affine" (12),
     "auto" (affine; with a model none, where both images lie on a grid as in its training), "none" (by the headers
@@ -60,6 +66,13 @@ class RegisterConfig(TaskConfig):
 
     @pydantic.model_validator(mode="after")
     def _of_one_kind(self):
+        own = [name for name in ("moving", "fixed", "moving_labels", "fixed_labels") if getattr(self, name) is not None]
+        if self.pairs is not None and own:
+            raise ValueError(f"{own[0]}: stands in the manifest of pairs; leave out {own[0]}, or pairs")
+        if self.pairs is None:
+            for name in ("moving", "fixed"):
+                if getattr(self, name) is None:
+                    raise ValueError(f"{name}: missing; add it to the file or with --set {name}=VALUE")
         if self.model is not None and self.preset is not None:
             raise ValueError("preset: a model has none; leave out model or preset")
         if self.model is None and (self.hyper or self.precision or self.refine):

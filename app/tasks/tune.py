@@ -81,8 +81,8 @@ def _cohort(config, base, folder):
 def _search(config, resolved, base, folder, action):
     import_keras()
 
+    from app.parent import watch_parent
     from app.tuning.distributed import make_token, serve
-    from app.tuning.local_workers import watch_parent
 
     watch_parent()
     trials = _trials(config, resolved, base, folder, action)

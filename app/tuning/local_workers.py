@@ -85,20 +85,6 @@ def _watch(plan, start, folder):
         _wait(running)
 
 
-def watch_parent():
-    """End this process when the one that started it is gone: it would go on where nobody sees it."""
-    parent = os.environ.get("KERASMORPH_PARENT")
-    if parent is None:
-        return
-
-    def watch():
-        while os.getppid() == int(parent):
-            time.sleep(1.0)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def _relay(lines, path):
     """The chief reports the progress of the search: to the terminal, and into its file."""
     with open(path, "a", buffering=1) as file:

@@ -30,7 +30,7 @@ from nets.losses import ncc_loss
 from nets.ops import sample
 
 
-def save_registration(registrar, pair, hyper, config, folder, warning=None):
+def save_registration(registrar, pair, hyper, config, folder, warning=None, page=True):
     """Register a pair, and write what the registration is.
 
     `moved.nii.gz` (and `moved_labels.nii.gz`), `displacement.nii.gz` (ITK convention, the affine part included) and
@@ -44,6 +44,7 @@ def save_registration(registrar, pair, hyper, config, folder, warning=None):
         config: `RegisterConfig`.
         folder: `RunFolder`, open.
         warning: First line of the page, such as that a model was trained on simulated images; None for none.
+        page: Whether figures and a page are made.
 
     Raises:
         UserError: If a result is not finite; nothing is written then.
@@ -82,11 +83,11 @@ def save_registration(registrar, pair, hyper, config, folder, warning=None):
     if "moving_labels" in pair.volumes:
         measures |= _save_labels(pair, warp, read_at, like, folder)
     write_json(folder.path / "metrics.json", measures)
-    figures = _figures(pair, result, determinant, getattr(registrar, "curve", None))
-    path = _write_page(config, folder, figures, measures, warning)
     _say(measures, result.seconds)
     log(f"moved image: {folder.path / 'moved.nii.gz'}")
-    log(f"report: {path}")
+    if page:
+        figures = _figures(pair, result, determinant, getattr(registrar, "curve", None))
+        log(f"report: {_write_page(config, folder, figures, measures, warning)}")
 
 
 def _largest(field, spacing_mm):
