@@ -108,9 +108,11 @@ class _Crew(threading.Thread):
     def _new_process(self):
         threads = str(self.threads)
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-        environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": threads, "OMP_NUM_THREADS": threads,
-                       "OPENBLAS_NUM_THREADS": threads, "KERASMORPH_PARENT": str(os.getpid()),
-                       "PYTHONPATH": path}  # fmt: skip
+        environment = {
+            **os.environ, "TF_NUM_INTRAOP_THREADS": threads, "OMP_NUM_THREADS": threads,
+            "OPENBLAS_NUM_THREADS": threads, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": path,
+            "KERASMORPH_PARENT": str(os.getpid()),
+        }  # fmt: skip
         with open(self.output, "a") as output:
             return subprocess.Popen(
                 [sys.executable, "-m", "app.cluster_worker", self.function],

@@ -1,6 +1,6 @@
 """The picture of docs/how-to/apply.md: one displacement in the words of each convention.
 
-    python -m benchmarks.conventions        seconds
+python -m benchmarks.conventions        seconds
 """
 
 import argparse

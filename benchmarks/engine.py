@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from app.processor import processor
-from benchmarks.brains import DATA, STRUCTURES, warp_labels
 from app.reporting.intervals import interval
+from benchmarks.brains import DATA, STRUCTURES, warp_labels
 from benchmarks.pages import write_tables
 from benchmarks.results_file import ResultsFile
 

@@ -21,9 +21,9 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
+from app.reporting.intervals import interval
 from benchmarks.brains import DATA
 from benchmarks.engine import GREEDY, measure, pairs_of
-from app.reporting.intervals import interval
 from benchmarks.pages import write_tables
 from benchmarks.results_file import ResultsFile
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.brains import DATA, mean_dice, random_pairs, split, unit, warp_labels
 from app.reporting.intervals import interval
+from benchmarks.brains import DATA, mean_dice, random_pairs, split, unit, warp_labels
 from benchmarks.pages import write_tables
 from benchmarks.results_file import ResultsFile
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.brains import DATA
 from app.reporting.intervals import interval
+from benchmarks.brains import DATA
 from benchmarks.pages import write_tables
 from benchmarks.results_file import ResultsFile
 

@@ -64,8 +64,8 @@ def compare(side, moving, fixed):
         image, labels = (turned(path, folder) for path in (moving.image, moving.labels))
         command = [interpreter(side), "-m", "benchmarks.warps_child", side, image, labels, fixed.image, folder]
         subprocess.run(list(map(str, command)), check=True, capture_output=True, cwd=ROOT)
-        steps = read_transform(f"{folder}/affine.mat", KINDS[side]).steps + read_transform(f"{folder}/warp.nii.gz").steps
-        chain, reference = Chain(steps), read_volume(fixed.image)
+        parts = read_transform(f"{folder}/affine.mat", KINDS[side]), read_transform(f"{folder}/warp.nii.gz")
+        chain, reference = Chain(tuple(step for part in parts for step in part.steps)), read_volume(fixed.image)
         ours = moved_image(read_volume(image), chain, reference, Tally()).astype(float)
         theirs = nibabel.load(f"{folder}/moved.nii.gz").get_fdata()
         own_labels = moved_labels(read_labels(labels), chain, reference, Tally())
@@ -111,8 +111,9 @@ def main():
     results = ResultsFile("warps", {"pairs": names, "turn_degrees": TURN_DEGREES, "shift_mm": SHIFT_MM})
     for side in KINDS:
         for moving, fixed in pairs:
-            results.measure(f"{side}, {moving.name} "
-                f"to {fixed.name}", lambda a=side, b=moving, c=fixed: compare(a, b, c))
+            results.measure(
+                f"{side}, {moving.name} to {fixed.name}", lambda a=side, b=moving, c=fixed: compare(a, b, c)
+            )
     write_tables("warps", tables(results.content))
 
 

@@ -1,6 +1,6 @@
-"""One side of `benchmarks.warps`, in a process of its own: registers a pair, and moves image and labels by its own means.
+"""One side of `benchmarks.warps`, in a process of its own: registers a pair, and moves image and labels itself.
 
-Arguments: side, moving image, its labels, fixed image, folder of results, into which the transforms are written as well.
+Arguments: side, moving image, its labels, fixed image, folder of results, which gets the transforms as well.
 """
 
 import io

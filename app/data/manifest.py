@@ -42,9 +42,14 @@ class PairFiles:
     seconds: float | None = None
 
     def plain(self):
-        """As JSON holds it, for a job; `PairFiles(**...)` of it is the pair again."""
-        values = dataclasses.asdict(self)
-        return {key: _plain(value) for key, value in values.items()}
+        """As JSON holds it, for a job; `of_plain` of it is the pair again."""
+        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
+    @classmethod
+    def of_plain(cls, values):
+        """A pair from what `plain` gave."""
+        paths = {name: Path(values[name]) if values[name] else None for name in FILES}
+        return cls(**values | paths | {name: tuple(map(Path, values[name])) for name in LISTS})
 
 
 def read_manifest(path, needed=()):

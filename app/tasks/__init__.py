@@ -39,7 +39,7 @@ OTHERS = {
         "app.tasks.apply_config:ApplyConfig",
     ),
     "evaluate": Task(
-        "measure a trained model on test subjects",
+        "measure a trained model on test subjects, or transforms of any program on pairs",
         "app.tasks.evaluate:run",
         "app.tasks.evaluate_config:EvaluateConfig",
     ),

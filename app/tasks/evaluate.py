@@ -1,11 +1,11 @@
-"""Task `evaluate`: measure a trained model on test subjects."""
+"""Task `evaluate`: measure a trained model on test subjects, or transforms of any program on pairs."""
 
 from app.flows.evaluate import evaluate
 from app.systems.opened import open_run
 
 
 def run(config, dry_run=False):
-    """Measure and report; what is measured depends on the model's system, see its `question`.
+    """Measure and report: a model, what depends on its system's `question`; or the transforms of a manifest of pairs.
 
     Args:
         config: `EvaluateConfig`.
@@ -14,6 +14,10 @@ def run(config, dry_run=False):
     Raises:
         UserError: If anything about config, model, data or folder is wrong.
     """
+    if config.pairs is not None:
+        from app.tasks.evaluate_pairs import evaluate_pairs
+
+        return evaluate_pairs(config, dry_run)
     trained = open_run(config.model)
     asked = trained.system.evaluation(trained, config)
     evaluate(trained, asked, config.output, dry_run, config.precision, config)

@@ -11,8 +11,8 @@ from app.files import write_csv, write_json
 from app.flows.cohort import list_failures, run_cohort
 from app.notes import said
 from app.reporting.html import Report
-from app.tasks.register import open_model, register
 from app.tasks.register_config import RegisterConfig
+from app.tasks.register_pair import open_model, register_pair
 from app.training.run_folder import RunFolder, log
 from app.training.run_lock import release_folders
 
@@ -46,15 +46,13 @@ def register_pairs(config, dry_run=False):
         return
     folder.open(config)
     log(f"{len(pairs)} pairs of {config.pairs}")
-    results, problems = run_cohort(
-        "app.tasks.register_pairs:register_pair", jobs, folder, config.cluster, "registering"
-    )
+    results, problems = run_cohort("app.tasks.register_pairs:register_job", jobs, folder, config.cluster, "registering")
     if results:
         _write(config, folder, [pair for pair in pairs if pair.name in results], results, problems)
     list_failures(problems, folder)
 
 
-def register_pair(job):
+def register_job(job):
     """Register one pair of a manifest; see `app.cluster`.
 
     Args:
@@ -64,12 +62,12 @@ def register_pair(job):
         Dict of the numbers of its `metrics.json`.
 
     Raises:
-        UserError: As `register`.
+        UserError: As `register_pair`.
     """
     config = check_values(RegisterConfig, job, "pair")
     opened = _network(config.model, config.precision) if config.model else None
     try:
-        register(config, page=False, opened=opened)
+        register_pair(config, page=False, opened=opened)
     finally:
         release_folders()
     metrics = json.loads((config.output / "metrics.json").read_text(encoding="utf-8"))

@@ -1,11 +1,13 @@
 """Folding between voxels, against closed forms and the map itself."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
 
-from nets.ops.folding import folding_percent, folding_voxels
+from nets.ops.folding import folding_percent, folding_voxels, non_diffeomorphic_percent
 from nets.ops.jacobian import jacobian_determinant
 from tests.segmentation.shapes import grid
 
@@ -63,3 +65,35 @@ def test_other_shapes_are_refused(shape):
     """An axis taken for another would count folds that are none."""
     with pytest.raises(ValueError, match="each axis 2 or longer"):
         folding_voxels(np.zeros(shape))
+
+
+@pytest.mark.parametrize("shape", [(5, 6, 7), (5, 6)])
+def test_volume_that_is_turned_inside_out(shape):
+    """Known from geometry: a mirror turns all of it, a mirror that halves turns half, a shift nothing."""
+    places = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1).astype("float32")
+    for factor, expected in ((-2.0, 100.0), (-1.5, 50.0), (0.5, 0.0)):
+        displacement = np.zeros_like(places)
+        displacement[..., 0] = factor * places[..., 0]
+        assert non_diffeomorphic_percent(displacement) == pytest.approx(expected, abs=1e-4)
+
+
+def test_one_voxel_that_leaves_its_cell():
+    """A voxel pushed by 2 along an axis: of its 4 cells ahead each tetrahedron's volume, added up by hand."""
+    displacement = np.zeros((5, 5, 5, 3), "float32")
+    displacement[2, 2, 2, 0] = 2.0
+    turned = 0.0
+    for cell in itertools.product((1, 2), repeat=3):
+        for simplex in _tetrahedra():
+            corners = np.array(simplex) + cell
+            moved = corners + displacement[tuple(corners.T)]
+            signed, first = (np.linalg.det(points[1:] - points[0]) for points in (moved, corners))
+            turned += max(0.0, -signed * np.sign(first)) / 6 / 2
+    assert non_diffeomorphic_percent(displacement) == pytest.approx(100 * turned / 64, rel=1e-5)
+
+
+def _tetrahedra():
+    """Both ways to cut a cube into five, written out."""
+    for tips in ([(0, 0, 0), (1, 1, 0), (1, 0, 1), (0, 1, 1)], [(1, 1, 1), (0, 0, 1), (0, 1, 0), (1, 0, 0)]):
+        for tip in tips:
+            yield [tip, *[tuple(1 - c if axis == k else c for k, c in enumerate(tip)) for axis in range(3)]]
+        yield [corner for corner in itertools.product((0, 1), repeat=3) if corner not in tips]
