@@ -5,6 +5,7 @@ is given to another one, twice; what a user can mend comes back as `{"problems":
 """
 
 import collections
+import contextlib
 import itertools
 import json
 import os
@@ -91,7 +92,7 @@ class _Crew(threading.Thread):
 
     def _ask(self, job):
         """Answer of the process; None if it died."""
-        if self.process is None or self.process.poll() is not None:
+        if self.process is None:
             self.process = self._new_process()
         try:
             self.process.stdin.write(json.dumps(job) + "\n")
@@ -100,8 +101,7 @@ class _Crew(threading.Thread):
         except OSError:
             line = ""
         if not line.endswith("\n"):
-            self.process.kill()
-            self.process.wait()
+            self.end()
             return None
         return json.loads(line)
 
@@ -121,9 +121,13 @@ class _Crew(threading.Thread):
 
     def end(self):
         """End the process at once: what it is at is done again by the next command."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
+        process, self.process = self.process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                with contextlib.suppress(OSError):
+                    pipe.close()
 
 
 def _by_dask(function, jobs, cluster):
@@ -155,7 +159,7 @@ def _by_dask(function, jobs, cluster):
                 }
 
             places = submitted(AHEAD)
-            finished = distributed.as_completed(list(places))
+            finished = distributed.as_completed(list(places), loop=client.loop)
             for future in finished:
                 yield places.pop(future), _result(future)
                 more = submitted(1)

@@ -131,6 +131,6 @@ def _write(config, folder, pairs, results, other):
     for name in ("dice", "tre_mm"):
         if name in metrics["means"]:
             before, entry = metrics["means"].get(f"{name}_before"), metrics["means"][name]
-            log(f"mean {name} {before['mean']:.3f} before, {entry['mean']:.3f} after "
-                f"({entry['low']:.3f} to {entry['high']:.3f}, 95 % over subjects)")  # fmt: skip
+            ends = "" if entry["low"] is None else f" ({entry['low']:.3f} to {entry['high']:.3f}, 95 % over subjects)"
+            log(f"mean {name} {before['mean']:.3f} before, {entry['mean']:.3f} after{ends}")
     log(f"report: {path}")
