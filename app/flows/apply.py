@@ -39,7 +39,7 @@ class Moving:
     surfaces: dict
 
 
-def move_all(config, folder, chain, grid, moving):
+def move_all(config, folder, chain, grid, moving, page=True):
     """Move and write.
 
     Results have the names of what was moved, in `images/`, `labels/`, `points/` and `surfaces/`; beside these
@@ -51,6 +51,7 @@ def move_all(config, folder, chain, grid, moving):
         chain: `Chain`, fixed to moving.
         grid: `Volume` whose grid images and label maps get; None where there are none.
         moving: `Moving`.
+        page: Whether a page is made.
 
     Raises:
         UserError: If points have no inverse to go by.
@@ -85,7 +86,8 @@ def move_all(config, folder, chain, grid, moving):
     for row in rows:
         _say(row)
     write_json(folder.path / "metrics.json", {"files": rows, "seconds": time.perf_counter() - started})
-    log(f"report: {_page(config, folder, rows, pictures, grid)}")
+    if page:
+        log(f"report: {_page(config, folder, rows, pictures, grid)}")
 
 
 def result_name(path):

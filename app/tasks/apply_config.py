@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import pydantic
 
+from app.cluster_config import ClusterConfig
 from app.config import Config, NanRule, TaskConfig
 from app.transforms.kinds import Kind
 
@@ -30,6 +31,7 @@ class TransformConfig(Config):
         return {"file": value} if isinstance(value, str | Path) else value
 
 
+OF_ONE = ("transforms", "reference", "images", "labels", "points", "surfaces")
 Files = Annotated[list[Path], pydantic.Field(max_length=10_000)]
 
 
@@ -60,6 +62,13 @@ class ApplyConfig(TaskConfig):
     composite: str | None = None
     """Name of a file in the output folder for all transforms as one: .nii.gz, .mgz, .npz (a displacement on the grid of
     the results), .h5 (ITK, as they are), .tfm, .txt, .lta (linear ones)."""
+    pairs: Path | None = None
+    """Manifest of pairs in place of one list: a CSV with the columns moving, fixed and transforms (files joined by
+    ";"), and perhaps moving_labels and moving_points; each is moved onto the fixed image's grid."""
+    kind: Kind | None = None
+    """Convention of those transforms of `pairs` that do not say it themselves."""
+    cluster: ClusterConfig = ClusterConfig()
+    """Where the pairs of a manifest are worked on."""
     nan: NanRule = "refuse"
     """What is done with voxels that are NaN: refused, or read as 0 and counted in a line."""
 
@@ -72,6 +81,14 @@ class ApplyConfig(TaskConfig):
 
     @pydantic.model_validator(mode="after")
     def _something_to_do(self):
+        if self.pairs is not None:
+            for name in OF_ONE:
+                if getattr(self, name):
+                    raise ValueError(f"{name}: stands in the manifest of pairs; leave out {name}, or pairs")
+            return self
+        for name in ("kind", "cluster"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name}: belongs to pairs; a transform of the list has its own `kind`")
         if not (self.images or self.labels or self.points or self.surfaces or self.composite):
             raise ValueError("nothing to move; give images, labels, points, surfaces or composite")
         if not self.transforms and (self.reference is None or self.points or self.surfaces):

@@ -50,6 +50,9 @@ class RegisterConfig(TaskConfig):
     """Voxel side of the grid on which images are compared without a model; by default that of the images."""
     grid: Literal["fixed", "moving", "working"] = "fixed"
     """Grid on which results are written: the fixed image's, the moving one's, or that on which they were compared."""
+    names: Literal["plain", "bids", "learn2reg"] = "plain"
+    """How results are called: plainly, as derivatives of BIDS with a JSON beside each, or plainly with a folder
+    `submission` of displacements as Learn2Reg takes them (of `pairs` only)."""
     hyper: dict[str, float] = {}
     """Values of the hyper-parameters by name; by default those that validation found best."""
     precision: Literal["float32", "bfloat16"] | None = None
@@ -73,6 +76,8 @@ class RegisterConfig(TaskConfig):
             for name in ("moving", "fixed"):
                 if getattr(self, name) is None:
                     raise ValueError(f"{name}: missing; add it to the file or with --set {name}=VALUE")
+        if self.names == "learn2reg" and self.pairs is None:
+            raise ValueError("names: learn2reg names the displacements of a manifest; give pairs")
         if self.model is not None and self.preset is not None:
             raise ValueError("preset: a model has none; leave out model or preset")
         if self.model is None and (self.hyper or self.precision or self.refine):

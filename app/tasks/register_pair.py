@@ -14,6 +14,7 @@ from app.systems.registration.appearance import note_strangers
 from app.systems.registration.checks import check_image, check_labels
 from app.systems.registration.cost import engine_bytes, output_bytes, register_bytes
 from app.systems.registration.grids import in_mm
+from app.systems.registration.names import result_names
 from app.systems.registration.suits import note_differences, note_labels
 from app.training.cost import check_memory
 from app.training.run_folder import RunFolder, log
@@ -45,6 +46,7 @@ def register_pair(config, dry_run=False, page=True, opened=None):
     """
     folder = RunFolder(config.output)
     folder.check(config, ("output",))
+    result_names(config)  # refused before anything is computed
     trained, network = opened or (open_model(config), None)
     contract = trained.contract if trained else None
     hyper = contract.hyper_vector(config.hyper) if trained else ()

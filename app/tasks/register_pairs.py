@@ -7,14 +7,18 @@ from pathlib import Path
 
 from app.config import check_values, config_text
 from app.data.manifest import read_manifest
+from app.errors import UserError, list_problems
 from app.files import write_csv, write_json
 from app.flows.cohort import list_failures, run_cohort
 from app.notes import said
 from app.reporting.html import Report
+from app.reporting.learn2reg import submission_name
+from app.systems.registration.names import result_names
 from app.tasks.register_config import RegisterConfig
 from app.tasks.register_pair import open_model, register_pair
 from app.training.run_folder import RunFolder, log
 from app.training.run_lock import release_folders
+from app.transforms.fields import read_field, write_field
 
 FREE = ("output", "cluster")  # keys that may differ between a command and the one that resumes it
 SHOWN = ("mean_dice_before", "mean_dice_after_affine", "mean_dice", "ncc_before", "ncc_after", "folding_percent",
@@ -40,6 +44,11 @@ def register_pairs(config, dry_run=False):
     if (trained := open_model(config)) is not None:
         trained.contract.hyper_vector(config.hyper)  # a wrong name or value is wrong for all
     jobs = {pair.name: _job(config, pair, folder) for pair in pairs}
+    if config.names == "learn2reg":
+        list_problems([problem for pair in pairs for problem in _unfit(pair)][:20])
+    elif config.names == "bids":
+        for pair in pairs:
+            result_names(_pair_config(config, pair, folder))
     if dry_run:
         print(config_text(config))
         print(f"{len(pairs)} pairs would be registered into {folder.path}\ndry run: nothing was written")
@@ -83,14 +92,36 @@ def _network(model, precision):
     return trained, trained.predictor(trained.config(), precision)
 
 
+def _pair_config(config, pair, folder):
+    return check_values(RegisterConfig, _job(config, pair, folder), pair.name)
+
+
 def _job(config, pair, folder):
     """The config of one pair, as JSON holds it."""
     values = config.model_dump(mode="json", by_alias=True)
-    values |= {"pairs": None, "cluster": {}, "output": str(folder.path / "pairs" / pair.name)}
+    names = "bids" if config.names == "bids" else "plain"
+    values |= {"pairs": None, "cluster": {}, "names": names, "output": str(folder.path / "pairs" / pair.name)}
     for name in ("moving", "fixed", "moving_labels", "fixed_labels"):
         path = getattr(pair, name)
         values[name] = None if path is None else os.path.abspath(path)
     return values
+
+
+def _unfit(pair):
+    """What keeps a pair's displacement from being submitted."""
+    try:
+        submission_name(pair)
+    except UserError as error:
+        return error.problems
+    return []
+
+
+def _write_submission(folder, pairs, files):
+    """Displacements in voxels, by the names of the challenge."""
+    for pair in pairs:
+        field = read_field(folder.path / files[pair.name])
+        write_field(folder.path / "submission" / submission_name(pair), field, "voxel")
+    log(f"submission: {folder.path / 'submission'}")
 
 
 def _write(config, folder, pairs, results, problems):
@@ -98,13 +129,17 @@ def _write(config, folder, pairs, results, problems):
     rows = []
     for pair in pairs:
         own = Path("pairs") / pair.name
-        files = pair.plain() | {"transforms": str(own / "displacement.nii.gz")}
+        files = pair.plain() | {
+            "transforms": str(own / result_names(_pair_config(config, pair, folder))["displacement"])
+        }
         for name in ("moving", "fixed", "moving_labels", "fixed_labels", "moving_points", "fixed_points"):
             files[name] = "" if files[name] is None else os.path.relpath(files[name], folder.path)
         files |= {"pair": files.pop("name"), "inverse": "", "seconds": ""}
         row = {name: results[pair.name].get(name, "") for name in SHOWN}
         rows.append(files | {"seconds": row.pop("seconds_with_preparation")} | row)
     write_csv(folder.path / "pairs.csv", rows)
+    if config.names == "learn2reg":
+        _write_submission(folder, pairs, {row["pair"]: row["transforms"] for row in rows})
     means = {name: _mean([result.get(name) for result in results.values()]) for name in SHOWN}
     means = {name: value for name, value in means.items() if value is not None}
     write_json(folder.path / "metrics.json", {"pairs": len(rows), "failed": len(problems), "means": means})

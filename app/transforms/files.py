@@ -66,6 +66,21 @@ def read_transform(path, kind=None, moving=None, fixed=None):
     return Chain(tuple(steps))
 
 
+def fitting_kind(path, kind):
+    """A kind that was said of several files, of those that it can be the kind of.
+
+    Args:
+        path: File.
+        kind: As of `read_transform`.
+
+    Returns:
+        The kind; None where it is one of fields and the file is none, or the reverse, or the file says what it is.
+    """
+    path = Path(path)
+    says_itself = path.suffix.lower() in (".lta", ".h5", ".tfm", ".xfm")
+    return None if says_itself or (known_suffix(path) is not None) != (kind in KINDS) else kind
+
+
 def read_linear(path):
     """Read an affine transform of three dimensions.
 

@@ -117,7 +117,8 @@ def test_refusals(main, warp_files, tmp_path):
         ({"images": image * 2}, ["overwrite each other"]),
         ({}, ["nothing to move"]),
         ({"images": image, "transforms": []}, ["none given"]),
-        ({"images": image, "kind": "itk"}, ["unknown key"]),
+        ({"images": image, "kind": "itk"}, ["kind: belongs to pairs"]),
+        ({"pairs": tmp_path / "a.csv", "images": image}, ["stands in the manifest"]),
     ]
     for values, expected in cases:
         assert_refused(main(*apply_words(warp_files, tmp_path / "out", **values)), expected)

@@ -47,7 +47,9 @@ def manifest(phantoms, tmp_path_factory):
 @pytest.fixture(scope="module")
 def registered(main, manifest, tmp_path_factory):
     output = tmp_path_factory.mktemp("registered") / "out"
-    done = main(*words("register", pairs=manifest, output=output, preset="fast", affine="none", **{"cluster.workers": 2}))
+    done = main(
+        *words("register", pairs=manifest, output=output, preset="fast", affine="none", **{"cluster.workers": 2})
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return output
 
@@ -140,7 +142,6 @@ def test_a_changed_pair_is_done_again(main, phantoms, registered, tmp_path):
     assert "done already" not in done.stdout
 
 
-
 def test_points_and_the_way_back(main, phantoms, tmp_path):
     """A shift by hand: the error of points and the inconsistency of its inverse are known."""
     image = nibabel.load(phantoms.parent / "image" / "phantom-000.nii.gz")
@@ -163,3 +164,13 @@ def test_points_and_the_way_back(main, phantoms, tmp_path):
     assert float(row["tre_mm"]) == pytest.approx(1.0, abs=1e-6)
     assert float(row["inverse_consistency_mm"]) == pytest.approx(0.5, abs=1e-6)
     assert float(row["folding_percent"]) == 0
+
+
+def test_apply_moves_all_pairs(main, registered, tmp_path):
+    """What `register` moved, from its manifest: the same labels, each in the folder of its pair."""
+    done = main(*words("apply", pairs=registered / "pairs.csv", output=tmp_path / "out"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    for row in table(registered / "pairs.csv"):
+        ours = nibabel.load(tmp_path / "out/pairs" / row["pair"] / "labels" / Path(row["moving"]).name).get_fdata()
+        theirs = nibabel.load(registered / "pairs" / row["pair"] / "moved_labels.nii.gz").get_fdata()
+        assert np.mean(ours == theirs) > 0.999

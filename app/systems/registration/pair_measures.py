@@ -10,7 +10,7 @@ from app.reporting.learn2reg import literal_measures
 from app.reporting.overlap import dice_per_label, hd95_per_label
 from app.reporting.surfels import surface_dice, surface_distances
 from app.systems.registration.measure import jacobian, regularity
-from app.transforms.files import field_on, plane_points, read_transform
+from app.transforms.files import field_on, fitting_kind, plane_points, read_transform
 from app.transforms.moved import moved_labels
 from app.transforms.points import read_points
 from app.transforms.transform import Chain, Tally
@@ -43,15 +43,9 @@ def read_chain(files, kind=None):
     Raises:
         UserError: As `read_transform`.
     """
-    return Chain(tuple(step for file in files for step in read_transform(file, _fitting(file, kind)).steps)).joined()
-
-
-def _fitting(file, kind):
-    """The kind, for files that it can be the kind of: an `.lta` among fields is none of them."""
-    from app.data.content import known_suffix
-    from app.transforms.fields import KINDS
-
-    return kind if (known_suffix(file) is not None) == (kind in KINDS) else None
+    return Chain(
+        tuple(step for file in files for step in read_transform(file, fitting_kind(file, kind)).steps)
+    ).joined()
 
 
 def displacement_of(chain, fixed):

@@ -21,6 +21,7 @@ from app.systems.registration.figures import (
 )
 from app.systems.registration.grids import Grid, displaced, inside, voxel_matrix
 from app.systems.registration.measure import jacobian, regularity, warp_labels
+from app.systems.registration.names import result_files, write_sidecars
 from app.systems.registration.placed import Warp
 from app.training.run_folder import log
 from app.transforms.fields import write_field
@@ -75,19 +76,28 @@ def save_registration(registrar, pair, hyper, config, folder, warning=None, page
     if not pair.placement.aligned:
         del measures["ncc_after_affine"]
     like = _like(output, moving, fixed, config)
-    write_volume(folder.path / "moved.nii.gz", dataclasses.replace(like, array=check_finite(moved, "the moved image")))
-    write_volume(folder.path / "jacobian.nii.gz", dataclasses.replace(like, array=jacobian(field)))
-    write_field(folder.path / "displacement.nii.gz", Field.of_voxels(field, output.affine))
-    if fixed.array.ndim == 3 and not np.array_equal(pair.placement.to_moving, voxel_matrix(moving, fixed)):
-        write_itk(folder.path / "affine.tfm", [Linear(pair.placement.world(moving, fixed))])
+    files = result_files(config, folder)
+    write_volume(files["moved"], dataclasses.replace(like, array=check_finite(moved, "the moved image")))
+    write_volume(files["jacobian"], dataclasses.replace(like, array=jacobian(field)))
+    write_field(files["displacement"], Field.of_voxels(field, output.affine))
+    _write_affine(pair, files["affine"])
     if "moving_labels" in pair.volumes:
-        measures |= _save_labels(pair, warp, read_at, like, folder)
+        measures |= _save_labels(pair, warp, read_at, like, files["labels"])
+    if config.names == "bids":
+        write_sidecars(config, files)
     write_json(folder.path / "metrics.json", measures)
     _say(measures, result.seconds)
-    log(f"moved image: {folder.path / 'moved.nii.gz'}")
+    log(f"moved image: {files['moved']}")
     if page:
         figures = _figures(pair, result, determinant, getattr(registrar, "curve", None))
         log(f"report: {_write_page(config, folder, figures, measures, warning)}")
+
+
+def _write_affine(pair, file):
+    """The affine part, where it is another than that by the headers; 3D only."""
+    moving, fixed = pair.volumes["moving"], pair.volumes["fixed"]
+    if fixed.array.ndim == 3 and not np.array_equal(pair.placement.to_moving, voxel_matrix(moving, fixed)):
+        write_itk(file, [Linear(pair.placement.world(moving, fixed))])
 
 
 def _largest(field, spacing_mm):
@@ -139,12 +149,12 @@ def _say(measures, seconds):
             log("the labels overlap less than before: try affine=none or rigid, and look at the figures")
 
 
-def _save_labels(pair, warp, read_at, like, folder):
+def _save_labels(pair, warp, read_at, like, file):
     """Write the moved labels; measures of them, where the fixed image has labels too."""
     volumes = pair.volumes
     moving, fixed = volumes["moving"], volumes["fixed"]
     moved = _moved_labels(volumes["moving_labels"], read_at)
-    write_volume(folder.path / "moved_labels.nii.gz", dataclasses.replace(like, array=moved))
+    write_volume(file, dataclasses.replace(like, array=moved))
     if "fixed_labels" not in volumes:
         return {}
     target, own = volumes["fixed_labels"].array, Grid.of(fixed, fixed)
