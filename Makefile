@@ -4,6 +4,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 RUN = .venv/bin/python
 STAMP = .venv/installed-$(shell cksum requirements.txt | cut -d' ' -f1)
 
+CLUSTER = .venv/cluster-installed-$(shell cksum requirements.txt requirements-cluster.txt | cksum | cut -d' ' -f1)
+
 BACKENDS = .venv-backends/installed-$(shell cksum requirements-backends.txt | cut -d' ' -f1)
 
 .PHONY: help install demo test test-backends lint bench clean
@@ -22,12 +24,17 @@ $(STAMP): requirements.txt
 	@rm -f .venv/installed-*
 	@touch $(STAMP)
 
+$(CLUSTER): $(STAMP) requirements-cluster.txt
+	$(RUN) -m pip install --quiet --disable-pip-version-check --requirement requirements-cluster.txt
+	@rm -f .venv/cluster-installed-*
+	@touch $(CLUSTER)
+
 demo: $(STAMP)
 	$(RUN) main.py hypermorph --config configs/hypermorph/demo.yaml
 	@echo "The same two brains without any training:"
 	$(RUN) main.py register --set output=runs/demo_pair --set moving=runs/demo/phantoms/image/phantom-000.nii.gz --set fixed=runs/demo/phantoms/image/phantom-001.nii.gz --set moving_labels=runs/demo/phantoms/labels/phantom-000.nii.gz --set fixed_labels=runs/demo/phantoms/labels/phantom-001.nii.gz
 
-test: $(STAMP)
+test: $(STAMP) $(CLUSTER)
 	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-backends: $(BACKENDS)
@@ -50,6 +57,9 @@ bench: $(STAMP)
 	$(RUN) -m benchmarks.engine
 	$(RUN) -m benchmarks.affine
 	$(RUN) -m benchmarks.engine_tasks
+	$(RUN) -m benchmarks.engine_network
+	$(RUN) -m benchmarks.warps
+	$(RUN) -m benchmarks.cohort
 	$(RUN) -m benchmarks.ixi_3d
 	$(RUN) -m benchmarks.precision
 	$(RUN) -m benchmarks.hypermorph_against_voxelmorph

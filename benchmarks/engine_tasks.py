@@ -6,6 +6,7 @@
   a smooth bias, its background kept at 0.
 - Exchanged: ten of the pairs there and back, with `symmetric` and without; how far the way there and back ends from
   where it began, on average over the brain.
+- 256^3: a head at 1 mm registered to its deformed copy, by the command, with and without margins to cut off.
 - Orientations: one head in 48 axis orders, each registered to the first by the command, default preset, affine and all.
 
 Each row is resumable.
@@ -13,15 +14,19 @@ Each row is resumable.
 
 import argparse
 import json
+import os
+import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 import nibabel
 import numpy as np
-from scipy.ndimage import zoom
+from scipy.ndimage import map_coordinates, zoom
 
 from benchmarks.brains import DATA, mean_dice, warp_labels
-from benchmarks.engine import pairs_of
+from benchmarks.engine import ROOT, pairs_of
 from benchmarks.pages import write_tables
 from benchmarks.results_file import ResultsFile
 
@@ -105,6 +110,38 @@ def orientations():
     return rows
 
 
+def full_size(whole):
+    """A head of 256^3 voxels at 1 mm registered to its deformed copy by the command, in a process of its own.
+
+    Args:
+        whole: Whether noise fills the field of view, so that no margin can be cut off.
+
+    Returns:
+        Dict of CPU seconds, seconds by the clock, peak memory in GiB, and the local correlation before and after.
+    """
+    head = nibabel.load(DATA / "brain_1mm" / "norm.mgz")
+    array, rng = np.asarray(head.dataobj).astype("float32"), np.random.default_rng(0)
+    field = [zoom(rng.normal(0, 4, (6, 6, 6)), np.array(array.shape) / 6, order=3) for _ in range(3)]
+    places = [axis + part for axis, part in zip(np.indices(array.shape), field, strict=True)]
+    moved = map_coordinates(array, places, order=1)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, image in (("moving", array), ("fixed", moved)):
+            noise = rng.uniform(1, 6, image.shape).astype("float32") if whole else 0
+            image = np.clip(image + noise, 0, 255).astype("uint8")
+            nibabel.save(nibabel.Nifti1Image(image, head.affine), f"{folder}/{name}.nii.gz")
+        words = [f"moving={folder}/moving.nii.gz", f"fixed={folder}/fixed.nii.gz", f"output={folder}/out"]
+        command = [sys.executable, "main.py", "register", *(part for word in words for part in ("--set", word))]
+        began = time.perf_counter()
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        assert status == 0
+        measures = json.loads(Path(f"{folder}/out/metrics.json").read_text(encoding="utf-8"))
+    return {
+        "cpu_seconds": usage.ru_utime + usage.ru_stime, "wall_seconds": time.perf_counter() - began,
+        "peak_gib": usage.ru_maxrss / 2**20, "ncc_before": measures["ncc_before"], "ncc_after": measures["ncc_after"],
+    }  # fmt: skip
+
+
 ROWS = {
     "contrast: one, ncc": lambda: contrast("ncc", False),
     "contrast: two, as register chooses": lambda: contrast("auto", True),
@@ -115,6 +152,8 @@ ROWS = {
     "exchanged: symmetric": lambda: exchanged(True),
     "exchanged: as it is": lambda: exchanged(False),
     "orientations": orientations,
+    "256^3: the whole field of view": lambda: full_size(True),
+    "256^3: the brain in its margins": lambda: full_size(False),
 }
 
 
@@ -134,6 +173,11 @@ def tables(content):
         kind, label = name.split(": ") if ": " in name else (name, "")
         if kind == "contrast":
             contrasts.append(f"| {label} | {np.mean(row['dice']):.3f} |")
+        elif kind == "256^3":
+            other.append(
+                f"- 256 x 256 x 256 voxels of 1 mm, {label}: {row['cpu_seconds']:.0f} CPU seconds and "
+                f"{row['peak_gib']:.2f} GiB for the whole command, {row['wall_seconds']:.0f} s by the clock."
+            )
         elif kind == "exchanged":
             other.append(f"- Exchanged images, {label}: there and back ends {np.mean(row['voxels']):.3f} voxels away.")
         else:

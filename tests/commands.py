@@ -159,6 +159,9 @@ def write_users_files(clone):
     for folder in ("scans", "FILE_OR_FOLDER"):
         (clone / folder).mkdir()
         shutil.copy(clone / "mine/image-01.nii.gz", clone / folder / "scan.nii.gz")
+    names = [[f"mine/{kind}-0{n}.nii.gz" for kind in ("image", "label") for n in pair] for pair in ((0, 3), (1, 4))]
+    lines = ["moving,fixed,moving_labels,fixed_labels", *(",".join(each) for each in names)]
+    (clone / "pairs.csv").write_text("\n".join(lines) + "\n")
     write_volume(clone / "a.mha", read_volume(clone / "a.nii.gz"))
     middle = 1.5 * np.array(shapes[0])
     (clone / "clicks.csv").write_text("x,y,z,inside\n" + ",".join(f"{x:.1f}" for x in middle) + ",1\n")

@@ -15,6 +15,7 @@ def test_pages_have_tables_of_benchmarks():
     """Without marks nothing would be compared."""
     assert {benchmark for _, benchmark, _, _ in MARKED} == {
         "affine",
+        "cohort",
         "demo",
         "dicom_readers",
         "engine",

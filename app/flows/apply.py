@@ -15,7 +15,8 @@ from app.notes import note, said
 from app.reporting.figures import middle_slices
 from app.reporting.html import Report
 from app.training.run_folder import log
-from app.transforms.files import write_transform
+from app.transforms.dicom import write_dicom_transform
+from app.transforms.files import field_on, write_transform
 from app.transforms.moved import moved_image, moved_labels
 from app.transforms.transform import MISSED_MM, Tally
 
@@ -78,16 +79,22 @@ def move_all(config, folder, chain, grid, moving, page=True):
             write = lambda to, vertices, of=surface: of.write(to, vertices, grid)  # noqa: E731
             rows.append(_carry(path, surface.vertices, back, write, folder.path / "surfaces" / path.name))
     if config.composite:
-        first = next(iter(moving.images.values()), None)
-        path = folder.path / config.composite
-        with naming(path):
-            write_transform(path, chain, first, grid)
-        log(f"all transforms as one: {path}")
+        log(f"all transforms as one: {_write_composite(config, folder, chain, grid, moving)}")
     for row in rows:
         _say(row)
     write_json(folder.path / "metrics.json", {"files": rows, "seconds": time.perf_counter() - started})
     if page:
         log(f"report: {_page(config, folder, rows, pictures, grid)}")
+
+
+def _write_composite(config, folder, chain, grid, moving):
+    path = folder.path / config.composite
+    with naming(path):
+        if path.suffix.lower() == ".dcm":
+            write_dicom_transform(path, field_on(chain, grid), config.images[0], config.reference)
+        else:
+            write_transform(path, chain, next(iter(moving.images.values()), None), grid)
+    return path
 
 
 def result_name(path):

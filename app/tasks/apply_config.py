@@ -61,7 +61,7 @@ class ApplyConfig(TaskConfig):
     """How label maps are: the nearest voxel's label, or that of the largest interpolated share."""
     composite: str | None = None
     """Name of a file in the output folder for all transforms as one: .nii.gz, .mgz, .npz (a displacement on the grid of
-    the results), .h5 (ITK, as they are), .tfm, .txt, .lta (linear ones)."""
+    the results), .h5 (ITK, as they are), .tfm, .txt, .lta (linear ones), .dcm (of images of DICOM)."""
     pairs: Path | None = None
     """Manifest of pairs in place of one list: a CSV with the columns moving, fixed and transforms (files joined by
     ";"), and perhaps moving_labels and moving_points; each is moved onto the fixed image's grid."""
@@ -90,7 +90,7 @@ class ApplyConfig(TaskConfig):
             if getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name}: belongs to pairs; a transform of the list has its own `kind`")
         if not (self.images or self.labels or self.points or self.surfaces or self.composite):
-            raise ValueError("nothing to move; give images, labels, points, surfaces or composite")
+            raise ValueError("images: missing; give images, labels, points, surfaces or composite, or pairs")
         if not self.transforms and (self.reference is None or self.points or self.surfaces):
             raise ValueError("transforms: none given; name at least one, or a reference to resample images to")
         return self

@@ -14,6 +14,7 @@ from app.errors import UserError, list_problems
 from app.flows.apply import Moving, move_all
 from app.memory import free_bytes
 from app.training.run_folder import RunFolder
+from app.transforms.dicom import is_series
 from app.transforms.files import check_writable, read_transform
 from app.transforms.points import read_points
 from app.transforms.surfaces import read_surface
@@ -112,6 +113,13 @@ def _check(config, chain, parts, grid):
             check_writable(config.output / config.composite, chain)
         except UserError as error:
             problems += error.problems
+        if config.composite.lower().endswith(".dcm"):
+            sides = (config.images[:1] or [None])[0], config.reference
+            if None in sides or not all(is_series(side) for side in sides) or grid.array.ndim != 3:
+                problems.append(
+                    f"composite: {config.composite} names patient and frames of reference; give the moving image under "
+                    "`images` and the fixed one as `reference`, both of DICOM"
+                )
     for path, volume in (*parts["images"].items(), *parts["labels"].items()):
         if grid is not None and min(volume.array.ndim, 3) != min(grid.array.ndim, 3):
             problems.append(

@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from app.data.content import known_suffix
+from app.data.dicom_file import is_dicom
 from app.errors import UserError, naming
 from app.strangers import regular_file
+from app.transforms.dicom import read_dicom_transform
 from app.transforms.fields import KINDS, WRITTEN, read_field, write_field
 from app.transforms.itk import read_itk, write_itk
 from app.transforms.matrices import read_fsl, read_lta, read_matrix, write_fsl, write_lta, write_matrix
@@ -49,6 +51,8 @@ def read_transform(path, kind=None, moving=None, fixed=None):
         if kind not in (None, *KINDS):
             raise UserError(f"{path}: a displacement field is of kind {', '.join(KINDS)}, not {kind}")
         return Chain((read_field(path, kind),))
+    if suffix == ".dcm" or is_dicom(path):
+        return Chain(tuple(read_dicom_transform(path)))
     if kind == "lta" or (kind is None and suffix == ".lta"):
         steps = [read_lta(path)]
     elif kind in ("fsl", "matrix"):
@@ -116,8 +120,8 @@ def check_writable(path, chain):
     linear = all(isinstance(step, Linear) for step in chain.steps)
     if path.suffix.lower() in LINEAR_SUFFIXES and not linear:
         raise UserError(f"{path}: this format holds linear transforms only; name it .nii.gz, .h5, .mgz or .npz")
-    if not (known_suffix(path) in WRITTEN or path.suffix.lower() in (*LINEAR_SUFFIXES, ".h5")):
-        raise UserError(f"{path}: transforms are not written so; name it .nii.gz, .h5, .mgz, .npz, .tfm or .lta")
+    if not (known_suffix(path) in WRITTEN or path.suffix.lower() in (*LINEAR_SUFFIXES, ".h5", ".dcm")):
+        raise UserError(f"{path}: transforms are not written so; name it .nii.gz, .h5, .mgz, .npz, .dcm, .tfm or .lta")
 
 
 def write_transform(path, chain, moving, reference, kind=None):

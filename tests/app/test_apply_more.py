@@ -115,7 +115,7 @@ def test_refusals(main, warp_files, tmp_path):
         ({"images": image, "composite": "a.lta"}, ["linear transforms only"]),
         ({"images": image, "composite": "../a.nii.gz"}, ["without its folder"]),
         ({"images": image * 2}, ["overwrite each other"]),
-        ({}, ["nothing to move"]),
+        ({}, ["images: missing"]),
         ({"images": image, "transforms": []}, ["none given"]),
         ({"images": image, "kind": "itk"}, ["kind: belongs to pairs"]),
         ({"pairs": tmp_path / "a.csv", "images": image}, ["stands in the manifest"]),

@@ -75,8 +75,8 @@ def test_a_command_without_a_config(task, main):
     """Two images and a model are enough to say; what is missing is named."""
     done = main(task, "--dry-run")
     assert done.returncode == 2
-    missing = {"convert": "file", "register": "moving"}.get(task, "model")
-    assert f"error: command line: {missing}: missing" in done.stderr
+    missing = {"convert": "file: missing", "register": "moving: missing", "apply": "images: missing"}
+    assert f"error: command line: {missing.get(task, 'model: missing')}" in done.stderr
 
 
 def test_register_without_a_config(trained, phantoms, main, tmp_path):

@@ -102,14 +102,14 @@ def result_files(config, folder):
 
 
 def write_sidecars(config, files):
-    """Write a JSON beside each file that is there, as BIDS has it.
+    """Write a JSON beside each file that is there, where names are those of BIDS.
 
     Args:
         config: `RegisterConfig` of one pair.
         files: Of `result_files`.
     """
     for key, file in files.items():
-        if file.is_file():
+        if config.names == "bids" and file.is_file():
             content = {"Description": DESCRIBED[key], "Sources": [str(config.moving), str(config.fixed)]}
             write_json(file.with_name(re.sub(r"\.(nii\.gz|tfm)$", ".json", file.name)), content)
 

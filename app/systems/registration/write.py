@@ -24,6 +24,7 @@ from app.systems.registration.measure import jacobian, regularity, warp_labels
 from app.systems.registration.names import result_files, write_sidecars
 from app.systems.registration.placed import Warp
 from app.training.run_folder import log
+from app.transforms.dicom import is_series, write_dicom_transform
 from app.transforms.fields import write_field
 from app.transforms.itk import write_itk
 from app.transforms.transform import Field, Linear
@@ -79,12 +80,10 @@ def save_registration(registrar, pair, hyper, config, folder, warning=None, page
     files = result_files(config, folder)
     write_volume(files["moved"], dataclasses.replace(like, array=check_finite(moved, "the moved image")))
     write_volume(files["jacobian"], dataclasses.replace(like, array=jacobian(field)))
-    write_field(files["displacement"], Field.of_voxels(field, output.affine))
-    _write_affine(pair, files["affine"])
+    _write_transforms(pair, Field.of_voxels(field, output.affine), config, files)
     if "moving_labels" in pair.volumes:
         measures |= _save_labels(pair, warp, read_at, like, files["labels"])
-    if config.names == "bids":
-        write_sidecars(config, files)
+    write_sidecars(config, files)
     write_json(folder.path / "metrics.json", measures)
     _say(measures, result.seconds)
     log(f"moved image: {files['moved']}")
@@ -93,11 +92,16 @@ def save_registration(registrar, pair, hyper, config, folder, warning=None, page
         log(f"report: {_write_page(config, folder, figures, measures, warning)}")
 
 
-def _write_affine(pair, file):
-    """The affine part, where it is another than that by the headers; 3D only."""
+def _write_transforms(pair, field, config, files):
+    """The whole warp; of volumes the affine part, where it is another than that by the headers, and DICOM's object."""
+    write_field(files["displacement"], field)
     moving, fixed = pair.volumes["moving"], pair.volumes["fixed"]
-    if fixed.array.ndim == 3 and not np.array_equal(pair.placement.to_moving, voxel_matrix(moving, fixed)):
-        write_itk(file, [Linear(pair.placement.world(moving, fixed))])
+    if field.flat:
+        return
+    if is_series(config.moving) and is_series(config.fixed):
+        write_dicom_transform(config.output / "registration.dcm", field, config.moving, config.fixed)
+    if not np.array_equal(pair.placement.to_moving, voxel_matrix(moving, fixed)):
+        write_itk(files["affine"], [Linear(pair.placement.world(moving, fixed))])
 
 
 def _largest(field, spacing_mm):
