@@ -18,7 +18,8 @@ import numpy as np
 from app.data.read import read_labels, read_volume
 from app.transforms.files import read_transform
 from app.transforms.moved import moved_image, moved_labels
-from app.transforms.transform import Chain, Tally
+from app.transforms.tally import Tally
+from app.transforms.transform import Chain
 from benchmarks.brains import DATA
 from benchmarks.engine import ROOT, interpreter, pairs_of
 from benchmarks.pages import write_tables

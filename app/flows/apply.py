@@ -18,7 +18,8 @@ from app.training.run_folder import log
 from app.transforms.dicom import write_dicom_transform
 from app.transforms.files import field_on, write_transform
 from app.transforms.moved import moved_image, moved_labels
-from app.transforms.transform import MISSED_MM, Tally
+from app.transforms.tally import Tally
+from app.transforms.transform import MISSED_MM
 
 FAR = 0.5  # of a result, beyond the image, from which on it is said
 
@@ -126,16 +127,15 @@ def _row(path, tally, points=None):
 def _say(row):
     if row["beyond_a_field"] and row["points"] is not None:
         note(
-            f"{row['file']}: {row['beyond_a_field']} points lie beyond a "
-            "displacement field, which says nothing of them "
-            "there; it left them, or went on as at its edge"
+            f"{row['file']}: {row['beyond_a_field']} points lie beyond a displacement field, which says nothing of "
+            "them there; it left them, or went on as at its edge"
         )
     elif row["beyond_a_field"] > FAR * max(row["through_fields"], 1):
         note(f"{row['file']}: most of the result lies beyond a displacement field, which leaves it there as it is")
     if row["inverse_missed"]:
         note(
-            f"{row['file']}: for {row['inverse_missed']} points the inverse is further than {MISSED_MM} mm off "
-            f"({row['inverse_residual_mm']:.2g} mm at most): the field folds there"
+            f"{row['file']}: {row['inverse_missed']} points have no single inverse, for the field folds there, or it "
+            f"is further than {MISSED_MM} mm off ({row['inverse_residual_mm']:.2g} mm at most)"
         )
 
 

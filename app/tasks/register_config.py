@@ -50,6 +50,9 @@ class RegisterConfig(TaskConfig):
     """Voxel side of the grid on which images are compared without a model; by default that of the images."""
     grid: Literal["fixed", "moving", "working"] = "fixed"
     """Grid on which results are written: the fixed image's, the moving one's, or that on which they were compared."""
+    inverse: bool = False
+    """Whether the way back is written as well: inverse.nii.gz, a displacement on the moving image's grid, by the
+    negative velocity of a network that has one, else by a fixed point; its residual is in the metrics. 3D only."""
     names: Literal["plain", "bids", "learn2reg"] = "plain"
     """How results are called: plainly, as derivatives of BIDS with a JSON beside each, or plainly with a folder
     `submission` of displacements as Learn2Reg takes them (of `pairs` only)."""

@@ -129,12 +129,12 @@ def _write(config, folder, pairs, results, problems):
     rows = []
     for pair in pairs:
         own = Path("pairs") / pair.name
-        files = pair.plain() | {
-            "transforms": str(own / result_names(_pair_config(config, pair, folder))["displacement"])
-        }
+        names = result_names(_pair_config(config, pair, folder))
+        files = pair.plain() | {"transforms": str(own / names["displacement"])}
         for name in ("moving", "fixed", "moving_labels", "fixed_labels", "moving_points", "fixed_points"):
             files[name] = "" if files[name] is None else os.path.relpath(files[name], folder.path)
-        files |= {"pair": files.pop("name"), "inverse": "", "seconds": ""}
+        files |= {"pair": files.pop("name"), "seconds": ""}
+        files["inverse"] = str(own / names["inverse"]) if (folder.path / own / names["inverse"]).is_file() else ""
         row = {name: results[pair.name].get(name, "") for name in SHOWN}
         rows.append(files | {"seconds": row.pop("seconds_with_preparation")} | row)
     write_csv(folder.path / "pairs.csv", rows)

@@ -5,7 +5,6 @@ of the moving image take the inverse, see `Chain`.
 """
 
 import dataclasses
-import threading
 
 import numpy as np
 from scipy.ndimage import map_coordinates
@@ -13,33 +12,10 @@ from scipy.ndimage import map_coordinates
 from app.errors import UserError
 
 SOLVED_MM, MISSED_MM = 1e-4, 0.01  # when the search for an inverse ends, and what it may miss unsaid
-TURNS = 100  # of the fixed point, at most
+TURNS, NEWTON_TURNS, HALVINGS = 30, 40, 6  # of the fixed point, of Newton's method, of a step of it, at most
+SHALLOWEST = 1e-3  # Jacobian determinant, below which Newton's step is not taken
 FLATTEST = 1e-9  # determinant of a linear part over the cube of its longest axis
 SAMPLED = 20_000  # places at which the affine part of a field is fitted
-
-
-class Tally:
-    """What happened to the points that passed: filled by several threads.
-
-    Attributes:
-        points: How many passed through fields.
-        beyond: How many lay beyond a field, which leaves them where they are.
-        missed: Of how many an inverse could not be computed within 0.01 mm.
-        residual_mm: The largest distance by which an inverse misses, of the points within the field.
-    """
-
-    def __init__(self):
-        self.points = self.beyond = self.missed = 0
-        self.residual_mm = 0.0
-        self._lock = threading.Lock()
-
-    def add(self, points=0, beyond=0, missed=0, residual_mm=0.0):
-        """Count."""
-        with self._lock:
-            self.points += points
-            self.beyond += int(beyond)
-            self.missed += int(missed)
-            self.residual_mm = max(self.residual_mm, float(residual_mm))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,6 +141,8 @@ class InverseField:
     """The inverse of a field, by a fixed point about its affine part, so that fields with a large one have theirs.
 
     Formula: `p <- A^-1 (y - r(p))`, where the field is `A p + r(p)`, and beyond its grid `r` goes on as at its edge.
+    Points that this does not bring there (where the field presses together by more than half it need not) go on by
+    Newton's method, each step halved until it comes nearer.
 
     Args:
         field: `Field`.
@@ -197,9 +175,52 @@ class InverseField:
             active = active[moved > SOLVED_MM]
             if not len(active):
                 break
+        folded = 0
+        if len(active):
+            guess[active], folded = self._by_newton(points[active], guess[active])
         if tally is not None:
             self._count(points, guess, tally)
+            tally.add(missed=folded)
         return guess
+
+    def _by_newton(self, points, guess):
+        """Where the points are read, and how many of these places lie in a fold."""
+        missed = self._missed(guess, points)
+        for _ in range(NEWTON_TURNS):
+            active = np.flatnonzero(np.linalg.norm(missed, axis=1) > SOLVED_MM)
+            if not len(active):
+                break
+            here, target = guess[active], points[active]
+            jacobian = self._jacobian(here, target)
+            flat = np.abs(np.linalg.det(jacobian)) < SHALLOWEST
+            jacobian[flat] = self.matrix[:3, :3]
+            toward = np.linalg.solve(jacobian, missed[active][..., None])[..., 0]
+            guess[active], missed[active] = self._nearer(here, target, toward, missed[active])
+        return guess, int(np.count_nonzero(np.linalg.det(self._jacobian(guess, points)) <= 0))
+
+    def _jacobian(self, guess, points):
+        step = 0.1 * np.linalg.norm(self.field.affine[:3, :3], axis=0).min()
+        slopes = [(self._missed(guess + offset, points) - self._missed(guess - offset, points)) / (2 * step)
+                  for offset in step * np.eye(3)]  # fmt: skip
+        return np.stack(slopes, axis=-1)
+
+    def _nearer(self, here, target, toward, missed):
+        """The longest of the step and its halves that comes nearer, for each point; none where none does."""
+        best, left = here.copy(), missed.copy()
+        waiting, share = np.arange(len(here)), 1.0
+        for _ in range(HALVINGS):
+            tried = here[waiting] - share * toward[waiting]
+            apart = self._missed(tried, target[waiting])
+            nearer = np.linalg.norm(apart, axis=1) < np.linalg.norm(missed[waiting], axis=1)
+            best[waiting[nearer]], left[waiting[nearer]] = tried[nearer], apart[nearer]
+            waiting, share = waiting[~nearer], share / 2
+            if not len(waiting):
+                break
+        return best, left
+
+    def _missed(self, guess, points):
+        """From where the points should be to where the field, extended, leads."""
+        return Linear(self.matrix)(guess) + self._rest(guess) - points
 
     def inverse(self):
         """The field itself."""

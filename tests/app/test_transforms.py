@@ -7,7 +7,8 @@ import pytest
 import SimpleITK
 
 from app.errors import UserError
-from app.transforms.transform import Chain, Field, Linear, Tally
+from app.transforms.tally import Tally
+from app.transforms.transform import Chain, Field, Linear
 from tests.app.warp_cases import in_itk, points_within, smooth_field, through_itk, turned
 
 STEPS = {"affine": turned(), "first": smooth_field(1, "straight"), "second": smooth_field(2, "oblique", 4.0)}
@@ -73,14 +74,28 @@ def test_inverse_of_a_field_with_a_large_affine_part():
     assert tally.missed == 0
 
 
+def test_inverse_where_the_field_presses_together():
+    """Slopes of -0.95 to 1.9 within a few voxels, no fold: a fixed point alone misses such points by millimetres."""
+    places = np.arange(40)
+    wave = 1.9 * np.sin(places / 2.0)
+    assert np.diff(places + wave).min() > 0.04
+    vectors = np.zeros((40, 12, 12, 3), "float32")
+    vectors[..., 0] = wave[:, None, None]
+    vectors[..., 1] = 0.5 * wave[:, None, None]
+    field, tally = Field(vectors, np.eye(4)), Tally()
+    points = np.random.default_rng(0).uniform([3, 4, 4], [36, 7, 7], (500, 3))
+    there = field(points)
+    np.testing.assert_allclose(field(field.inverse()(there, tally)), there, atol=2e-3)
+    assert tally.missed == 0
+
+
 def test_a_field_that_folds_is_not_silently_inverted():
-    """Where several points land on one there is no inverse: the residual says so."""
+    """Where several points land on one there is no single inverse: such points are counted."""
     vectors = np.zeros((20, 20, 20, 3), "float32")
     vectors[..., 0] = 14.0 * np.sin(np.arange(20) * np.pi / 4)[:, None, None]
     tally = Tally()
     Field(vectors, np.eye(4)).inverse()(np.random.default_rng(0).uniform(4, 15, (200, 3)), tally)
     assert tally.missed > 0
-    assert tally.residual_mm > 0.01
 
 
 def test_points_beyond_a_field_are_counted():

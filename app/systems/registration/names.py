@@ -8,13 +8,14 @@ from app.files import write_json
 
 PLAIN = {
     "moved": "moved.nii.gz", "labels": "moved_labels.nii.gz", "jacobian": "jacobian.nii.gz",
-    "displacement": "displacement.nii.gz", "affine": "affine.tfm",
+    "displacement": "displacement.nii.gz", "inverse": "inverse.nii.gz", "affine": "affine.tfm",
 }  # fmt: skip
 DESCRIBED = {
     "moved": "The first source on the grid of the second, or the one asked for, by one resampling",
     "labels": "Labels of the first source on that grid, by the nearest voxel",
     "jacobian": "Jacobian determinant of the whole transform",
     "displacement": "Displacement from the second source to the first, affine part included: ITK, LPS millimetres",
+    "inverse": "Displacement from the first source to the second: ITK, LPS millimetres",
     "affine": "The affine part alone, from the second source to the first: ITK, LPS millimetres",
 }
 ENTITY = re.compile(r"([a-z]+)-([A-Za-z0-9]+)")
@@ -42,13 +43,14 @@ def result_names(config):
     moving, fixed = entities_of(config.moving), entities_of(config.fixed)
     own = _joined({key: value for key, value in moving.items() if key not in (*DROPPED, "suffix")})
     whose = _joined({key: value for key, value in moving.items() if key in WHOSE})
-    to = space_of(fixed, moving)
-    transform = f"{whose}_from-{space_of(moving, fixed)}_to-{to}_mode-image"
+    to, start = space_of(fixed, moving), space_of(moving, fixed)
+    transform = f"{whose}_from-{start}_to-{to}_mode-image"
     return {
         "moved": f"{own}_space-{to}_desc-registered_{moving['suffix']}.nii.gz",
         "labels": f"{own}_space-{to}_desc-registered_dseg.nii.gz",
         "jacobian": f"{own}_space-{to}_desc-jacobian_{moving['suffix']}.nii.gz",
         "displacement": f"{transform}_xfm.nii.gz",
+        "inverse": f"{whose}_from-{to}_to-{start}_mode-image_xfm.nii.gz",
         "affine": f"{transform}_desc-affine_xfm.tfm",
     }
 

@@ -13,7 +13,8 @@ from app.systems.registration.measure import jacobian, regularity
 from app.transforms.files import field_on, fitting_kind, plane_points, read_transform
 from app.transforms.moved import moved_labels
 from app.transforms.points import read_points
-from app.transforms.transform import Chain, Tally
+from app.transforms.tally import Tally
+from app.transforms.transform import Chain
 from nets.ops.folding import non_diffeomorphic_percent
 
 

@@ -6,7 +6,8 @@ from app.systems.registration.figures import registration_slices
 from app.systems.registration.measure import jacobian
 from app.systems.registration.pair_measures import displacement_of, read_chain
 from app.transforms.moved import moved_image
-from app.transforms.transform import Chain, Tally
+from app.transforms.tally import Tally
+from app.transforms.transform import Chain
 
 
 def pair_picture(pair, kind=None):

@@ -77,6 +77,23 @@ class NetworkRegistrar(Predictor):
         arrays = {name: check_finite(np.asarray(value)[0], f"the network's {name}") for name, value in outputs.items()}
         return Registration(arrays["displacement"], arrays["moved"], arrays.get("velocity"), seconds)
 
+    def inverse(self, registration):
+        """Displacement of the way back, by the negative velocity.
+
+        Args:
+            registration: Of `__call__`.
+
+        Returns:
+            Array of the displacement's shape, in voxels; None of a network without a velocity that is integrated.
+        """
+        names = {layer.name: layer for layer in self.model.layers}
+        if registration.velocity is None or not {"integrate", "resize", "displacement"} <= set(names):
+            return None
+        if not names["integrate"].steps:
+            return None
+        field = names["resize"](names["integrate"](-registration.velocity[None]))
+        return np.asarray(names["displacement"](field, registration.moved[None]))[0]
+
     def evaluate(self, question):
         """See `Predictor.evaluate`: at each of the question's values, the best on its own pairs stressed."""
         pairs, facts = question.cases, question.facts

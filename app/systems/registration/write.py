@@ -20,6 +20,7 @@ from app.systems.registration.figures import (
     similarity_curve,
 )
 from app.systems.registration.grids import Grid, displaced, inside, voxel_matrix
+from app.systems.registration.inverse import write_inverse
 from app.systems.registration.measure import jacobian, regularity, warp_labels
 from app.systems.registration.names import result_files, write_sidecars
 from app.systems.registration.placed import Warp
@@ -61,6 +62,27 @@ def save_registration(registrar, pair, hyper, config, folder, warning=None, page
     determinant = jacobian(result.displacement)
     for array, what in ((field, "the displacement"), (determinant, "the Jacobian determinant")):
         check_finite(array.astype("float32"), what)  # all before the first file is written
+    measures = _measures(registrar, pair, hyper, result, determinant)
+    like = _like(output, moving, fixed, config)
+    files = result_files(config, folder)
+    write_volume(files["moved"], dataclasses.replace(like, array=check_finite(moved, "the moved image")))
+    write_volume(files["jacobian"], dataclasses.replace(like, array=jacobian(field)))
+    _write_transforms(pair, Field.of_voxels(field, output.affine), config, files)
+    if config.inverse:
+        measures |= write_inverse(pair, result, registrar, files["inverse"])
+    if "moving_labels" in pair.volumes:
+        measures |= _save_labels(pair, warp, read_at, like, files["labels"])
+    write_sidecars(config, files)
+    write_json(folder.path / "metrics.json", measures)
+    _say(measures, result.seconds)
+    log(f"moved image: {files['moved']}")
+    if page:
+        figures = _figures(pair, result, determinant, getattr(registrar, "curve", None))
+        log(f"report: {_write_page(config, folder, figures, measures, warning)}")
+
+
+def _measures(registrar, pair, hyper, result, determinant):
+    """How well the images fit, and how regular the deformation is."""
     names = [each.name for each in registrar.hyper_parameters]
     similarity = getattr(registrar, "similarity", None)
     measures = {
@@ -76,20 +98,7 @@ def save_registration(registrar, pair, hyper, config, folder, warning=None, page
     }
     if not pair.placement.aligned:
         del measures["ncc_after_affine"]
-    like = _like(output, moving, fixed, config)
-    files = result_files(config, folder)
-    write_volume(files["moved"], dataclasses.replace(like, array=check_finite(moved, "the moved image")))
-    write_volume(files["jacobian"], dataclasses.replace(like, array=jacobian(field)))
-    _write_transforms(pair, Field.of_voxels(field, output.affine), config, files)
-    if "moving_labels" in pair.volumes:
-        measures |= _save_labels(pair, warp, read_at, like, files["labels"])
-    write_sidecars(config, files)
-    write_json(folder.path / "metrics.json", measures)
-    _say(measures, result.seconds)
-    log(f"moved image: {files['moved']}")
-    if page:
-        figures = _figures(pair, result, determinant, getattr(registrar, "curve", None))
-        log(f"report: {_write_page(config, folder, figures, measures, warning)}")
+    return measures
 
 
 def _write_transforms(pair, field, config, files):
