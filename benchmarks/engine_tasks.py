@@ -186,9 +186,11 @@ def tables(content):
                 "range at the most, on average over the voxels; largest displacement "
                 f"{max(row['largest_displacement_mm']):.2f} mm."
             )
-    first = next(iter(rows.values()))
-    machine = f"{first['processor']}, {first['vectors']}, {first['date']}."
-    return {"tasks": "\n".join([*contrasts, "", *other, "", machine])}
+    machines = {f"{row['processor']}, {row['vectors']}, {row['date']}": [] for row in rows.values()}
+    for name, row in rows.items():
+        machines[f"{row['processor']}, {row['vectors']}, {row['date']}"].append(name.partition(": ")[0])
+    lines = [f"{', '.join(dict.fromkeys(names))}: {machine}." for machine, names in machines.items()]
+    return {"tasks": "\n".join([*contrasts, "", *other, "", *lines])}
 
 
 def main():

@@ -40,13 +40,23 @@ def itk_image(volume):
     import SimpleITK
 
     image = SimpleITK.GetImageFromArray(np.ascontiguousarray(volume.array.T))
-    rank = volume.array.ndim
-    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.affine
-    spacing = np.linalg.norm(affine[:rank, :rank], axis=0)
-    image.SetSpacing(spacing.tolist())
-    image.SetDirection((affine[:rank, :rank] / spacing).ravel().tolist())
-    image.SetOrigin(affine[:rank, 3].tolist())
+    place_image(image, volume.affine)
     return image
+
+
+def place_image(image, affine):
+    """Put an image of SimpleITK where its voxels lie.
+
+    Args:
+        image: SimpleITK image of 2 or 3 axes, changed in place.
+        affine: `(4, 4)`, voxel to RAS millimetres.
+    """
+    rank = image.GetDimension()
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+    spacing = np.linalg.norm(lps[:rank, :rank], axis=0)
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection((lps[:rank, :rank] / spacing).ravel().tolist())
+    image.SetOrigin(lps[:rank, 3].tolist())
 
 
 def _write_itk(path, volume):

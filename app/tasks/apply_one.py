@@ -40,7 +40,7 @@ def apply_one(config, dry_run=False, page=True):
     chain = _chain(config, problems)
     parts = {
         "images": _all(config.images, lambda path: _image(path, config.nan), problems),
-        "labels": _all(config.labels, read_labels, problems),
+        "labels": _all(config.labels, _labels, problems),
         "points": _all(config.points, read_points, problems),
         "surfaces": _all(config.surfaces, read_surface, problems),
     }
@@ -86,6 +86,13 @@ def _image(path, nan):
     list_problems([f"{path}: {problem}" for problem in not_finite(volume.array)])
     if not 2 <= volume.array.ndim <= MOST_AXES:
         raise UserError(f"{path}: {volume.array.ndim} axes; expected an image of 2 or 3, or of 3 with frames")
+    return volume
+
+
+def _labels(path):
+    volume = read_labels(path)
+    if volume.array.ndim not in (2, 3):
+        raise UserError(f"{path}: {volume.array.ndim} axes; expected a label map of 2 or 3")
     return volume
 
 

@@ -7,11 +7,11 @@ import numpy as np
 from app.data.content import known_suffix
 from app.data.read import read_vectors
 from app.data.volume import Volume
-from app.data.write import write_volume
+from app.data.write import place_image, write_volume
 from app.errors import UserError
 from app.files import whole_file
 from app.notes import note
-from app.transforms.itk import SIGNS, place_image, write_itk_nifti
+from app.transforms.itk import SIGNS, write_itk_nifti
 from app.transforms.transform import Field
 
 VECTOR_INTENT = 1007

@@ -3,6 +3,7 @@
 import numpy as np
 
 from app.data.geometry import set_nifti_affine
+from app.data.write import place_image
 from app.errors import UserError
 from app.files import whole_file
 from app.notes import note
@@ -157,20 +158,6 @@ def _itk_transform(step):
     image = SimpleITK.GetImageFromArray(array.astype("float64"), isVector=True)  # ITK's fields are of doubles
     place_image(image, step.affine)
     return SimpleITK.DisplacementFieldTransform(image)
-
-
-def place_image(image, affine):
-    """Put an image of SimpleITK where its voxels lie.
-
-    Args:
-        image: SimpleITK image of three axes, changed in place.
-        affine: `(4, 4)`, voxel to RAS millimetres.
-    """
-    lps = LPS @ affine
-    spacing = np.linalg.norm(lps[:3, :3], axis=0)
-    image.SetSpacing(spacing.tolist())
-    image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
-    image.SetOrigin(lps[:3, 3].tolist())
 
 
 def write_itk_nifti(path, field):

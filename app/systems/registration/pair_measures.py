@@ -85,6 +85,9 @@ def measure_pair(pair, kind=None, tolerance_mm=1.0, learn2reg=False):
         UserError: If a file of it is wrong.
     """
     fixed = read_volume(pair.fixed)
+    for path, volume in ((pair.moving, read_volume(pair.moving)), (pair.fixed, fixed)):
+        if volume.array.ndim != fixed.array.ndim or volume.array.ndim not in (2, 3):
+            raise UserError(f"{path}: {volume.array.ndim} axes; expected two images of 2 or of 3")
     chain = read_chain(pair.transforms, kind)
     displacement, tally = displacement_of(chain, fixed)
     row = {**regularity(displacement, jacobian(displacement)),

@@ -67,7 +67,8 @@ def save_registration(registrar, pair, hyper, config, folder, warning=None, page
     files = result_files(config, folder)
     write_volume(files["moved"], dataclasses.replace(like, array=check_finite(moved, "the moved image")))
     write_volume(files["jacobian"], dataclasses.replace(like, array=jacobian(field)))
-    _write_transforms(pair, Field.of_voxels(field, output.affine), config, files)
+    field = Field.of_voxels(field, output.affine)  # in place of the other: each is as large as three images
+    _write_transforms(pair, field, config, files)
     if config.inverse:
         measures |= write_inverse(pair, result, registrar, files["inverse"])
     if "moving_labels" in pair.volumes:
