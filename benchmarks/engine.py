@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PEERS = {
     "greedy": ("picsl_greedy==1.4.0.3", "nibabel==5.4.2", "numpy==2.4.6"),
     "ants": ("antspyx==0.6.3", "nibabel==5.4.2"),
+    "surfa": ("surfa==0.6.3", "numpy==1.26.4"),
     "elastix": ("itk-elastix==0.25.4", "nibabel==5.4.2", "numpy==2.4.6"),
 }
 CORRELATION = {"syn_metric": "CC", "syn_sampling": 2}

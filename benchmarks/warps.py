@@ -1,10 +1,10 @@
-"""Warps of greedy and ANTs, applied by `apply`, against what the programs themselves make of them.
+"""Warps applied by `apply`, and by other programs: those of greedy and ANTs, and ours by FreeSurfer's surfa.
 
     python -m benchmarks.warps        5 minutes on 2 cores
 
 Three pairs of the brains of IXI; the moving image's header is turned by 15 degrees and shifted, so that the affine part
-has something to do. Each program registers, and moves image and labels by its own transforms; `apply` moves the same
-files by the same transforms. Resumable.
+has something to do. greedy and ANTs register, and move image and labels by their own transforms; `apply` moves the same
+files by the same transforms. surfa gets a warp that we wrote as RAS millimetres (`.mgz`), of known waves. Resumable.
 """
 
 import argparse
@@ -16,17 +16,19 @@ import nibabel
 import numpy as np
 
 from app.data.read import read_labels, read_volume
-from app.transforms.files import read_transform
+from app.transforms.files import read_transform, write_transform
 from app.transforms.moved import moved_image, moved_labels
 from app.transforms.tally import Tally
-from app.transforms.transform import Chain
+from app.transforms.transform import Chain, Field, Linear
 from benchmarks.brains import DATA
 from benchmarks.engine import ROOT, interpreter, pairs_of
 from benchmarks.pages import write_tables
 from benchmarks.results_file import ResultsFile
 
 PAIRS = 3
-KINDS = {"greedy": "matrix", "ants": None}  # of the affine's file
+KINDS = {"greedy": "matrix", "ants": None, "surfa": None}  # of the affine's file
+NAMES = {"greedy": "greedy", "ants": "ANTs", "surfa": "ours, by FreeSurfer's surfa"}
+WAVE_MM = 6.0
 TURN_DEGREES, SHIFT_MM = 15.0, (9.0, -6.0, 4.0)
 
 
@@ -49,11 +51,25 @@ def turned(path, folder):
     return copy
 
 
+def write_waves(path, moving, fixed):
+    """Write a warp that turns back as `turned` turned, and has waves of 6 mm.
+
+    Args:
+        path: `.mgz`.
+        moving: Path of the turned image.
+        fixed: `Volume` on whose grid it is written.
+    """
+    straight = np.asarray(nibabel.load(moving).affine) @ np.linalg.inv(fixed.affine)
+    places = np.stack(np.meshgrid(*map(np.arange, fixed.array.shape), indexing="ij"), axis=-1)
+    waves = WAVE_MM * np.sin(places / 9.0 + [0.0, 1.0, 2.0]).astype("float32")
+    write_transform(path, Chain((Linear(straight), Field(waves, fixed.affine))), None, fixed)
+
+
 def compare(side, moving, fixed):
     """One pair by one program and by ours.
 
     Args:
-        side: "greedy" or "ants".
+        side: "greedy", "ants" or "surfa".
         moving: `Subject`.
         fixed: `Subject`.
 
@@ -63,9 +79,13 @@ def compare(side, moving, fixed):
     """
     with tempfile.TemporaryDirectory() as folder:
         image, labels = (turned(path, folder) for path in (moving.image, moving.labels))
+        if side == "surfa":
+            write_waves(f"{folder}/warp.mgz", image, read_volume(fixed.image))
         command = [interpreter(side), "-m", "benchmarks.warps_child", side, image, labels, fixed.image, folder]
         subprocess.run(list(map(str, command)), check=True, capture_output=True, cwd=ROOT)
-        parts = read_transform(f"{folder}/affine.mat", KINDS[side]), read_transform(f"{folder}/warp.nii.gz")
+        parts = (read_transform(f"{folder}/warp.mgz"),)
+        if side != "surfa":
+            parts = read_transform(f"{folder}/affine.mat", KINDS[side]), read_transform(f"{folder}/warp.nii.gz")
         chain, reference = Chain(tuple(step for part in parts for step in part.steps)), read_volume(fixed.image)
         ours = moved_image(read_volume(image), chain, reference, Tally()).astype(float)
         theirs = nibabel.load(f"{folder}/moved.nii.gz").get_fdata()
@@ -98,7 +118,7 @@ def tables(content):
         if rows:
             means = [np.mean([row[key] for row in rows]) for key in
                      ("mean_difference_percent", "differing_percent", "other_labels_percent")]  # fmt: skip
-            lines.append(f"| {side} | {len(rows)} | " + " | ".join(f"{value:.4f}" for value in means) + " |")
+            lines.append(f"| {NAMES[side]} | {len(rows)} | " + " | ".join(f"{value:.4f}" for value in means) + " |")
     return {"programs": "\n".join(lines)}
 
 

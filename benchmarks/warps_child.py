@@ -1,4 +1,4 @@
-"""One side of `benchmarks.warps`, in a process of its own: registers a pair, and moves image and labels itself.
+"""One side of `benchmarks.warps`, in a process of its own: registers a pair (not surfa), moves image and labels itself.
 
 Arguments: side, moving image, its labels, fixed image, folder of results, which gets the transforms as well.
 """
@@ -35,5 +35,16 @@ def ants(moving, labels, fixed, folder):
         ants.image_write(image, f"{folder}/{name}.nii.gz")
 
 
+def surfa(moving, labels, fixed, folder):
+    """FreeSurfer's own library, by the RAS displacement that `folder` has."""
+    import surfa
+
+    image, map_, target = (surfa.load_volume(path) for path in (moving, labels, fixed))
+    vectors = surfa.load_volume(f"{folder}/warp.mgz").data
+    warp = surfa.Warp(vectors, source=image.geom, target=target.geom, format=surfa.Warp.Format.disp_ras)
+    warp.transform(image, method="linear").save(f"{folder}/moved.nii.gz")
+    warp.transform(map_, method="nearest").save(f"{folder}/moved_labels.nii.gz")
+
+
 if __name__ == "__main__":
-    {"greedy": greedy, "ants": ants}[sys.argv[1]](*sys.argv[2:])
+    {"greedy": greedy, "ants": ants, "surfa": surfa}[sys.argv[1]](*sys.argv[2:])
