@@ -75,6 +75,8 @@ class Config(pydantic.BaseModel):
     @pydantic.field_validator("*", mode="after")
     @classmethod
     def _absolute(cls, value):
+        if isinstance(value, list):
+            return [user_path(each) if isinstance(each, Path) else each for each in value]
         return user_path(value) if isinstance(value, Path) else value
 
 

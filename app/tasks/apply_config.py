@@ -43,7 +43,8 @@ class ApplyConfig(TaskConfig):
     task: Literal["apply"] = "apply"
     """Name of the task."""
     transforms: list[TransformConfig] = pydantic.Field([], max_length=100)
-    """Transforms in the order in which they move an image, the first first; none only resamples."""
+    """Transforms in the order in which they move an image, the first first; one alone needs no list, none only
+    resamples."""
     reference: Path | None = None
     """Image whose grid the results have; by default that of the last displacement field, else of
     the first image."""
@@ -71,6 +72,11 @@ class ApplyConfig(TaskConfig):
     """Where the pairs of a manifest are worked on."""
     nan: NanRule = "refuse"
     """What is done with voxels that are NaN: refused, or read as 0 and counted in a line."""
+
+    @pydantic.field_validator("transforms", "images", "labels", "points", "surfaces", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value):
+        return [value] if isinstance(value, str | Path | dict) else value
 
     @pydantic.field_validator("composite")
     @classmethod

@@ -129,6 +129,17 @@ def test_refusals(main, warp_files, tmp_path):
     assert_refused(unknown, ["did you mean 'inverse'"])
 
 
+def test_one_file_needs_no_list(main, warp_files, tmp_path, monkeypatch):
+    """A path alone, relative to where the user is: absolute in the config that is kept."""
+    monkeypatch.chdir(warp_files)
+    pairs = ("transforms=warp.nii.gz", "images=moving.nii.gz", f"output={tmp_path / 'o'}")
+    done = main("apply", *(word for pair in pairs for word in ("--set", pair)))
+    assert done.returncode == 0, done.stderr
+    kept = (tmp_path / "o/config.yaml").read_text()
+    assert f"file: {warp_files / 'warp.nii.gz'}" in kept
+    assert f"- {warp_files / 'moving.nii.gz'}" in kept
+
+
 def test_dry_run_writes_nothing(main, warp_files, tmp_path):
     """It says what the results would be."""
     done = main(*apply_words(warp_files, tmp_path / "out", images=[warp_files / "moving.nii.gz"]), "--dry-run")
