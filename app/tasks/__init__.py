@@ -34,12 +34,12 @@ OTHERS = {
         "app.tasks.register_config:RegisterConfig",
     ),
     "apply": Task(
-        "move images, labels, points and surfaces by transforms of any program",
+        "move images, labels, points and surfaces by any warps",
         "app.tasks.apply:run",
         "app.tasks.apply_config:ApplyConfig",
     ),
     "evaluate": Task(
-        "measure a trained model on test subjects, or transforms of any program on pairs",
+        "measure a trained model, or any warps on pairs",
         "app.tasks.evaluate:run",
         "app.tasks.evaluate_config:EvaluateConfig",
     ),
