@@ -3,7 +3,7 @@
 from app.systems.about import About
 
 ABOUT = About(
-    line="train one registration network for all hyper-parameter values, and report on it",
+    line="train one registration network for all hyper-parameter values",
     system="app.systems.registration.system:RegistrationSystem",
     config="app.systems.registration.config:HyperMorphConfig",
     contract="app.systems.registration.contract:RegistrationContract",
