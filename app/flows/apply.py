@@ -19,7 +19,7 @@ from app.transforms.dicom import write_dicom_transform
 from app.transforms.files import field_on, write_transform
 from app.transforms.moved import moved_image, moved_labels
 from app.transforms.tally import Tally
-from app.transforms.transform import MISSED_MM
+from app.transforms.transform import MISSED_MM, Chain
 
 FAR = 0.5  # of a result, beyond the image, from which on it is said
 
@@ -59,16 +59,20 @@ def move_all(config, folder, chain, grid, moving, page=True):
         UserError: If points have no inverse to go by.
     """
     started, rows, pictures = time.perf_counter(), [], []
+    way, once = chain, None
+    if len(moving.images) + len(moving.labels) > 1:  # the way of each voxel is computed once
+        once = Tally()
+        way = Chain((field_on(chain, grid, once),))
     for path, volume in moving.images.items():
         tally = Tally()
-        array = moved_image(volume, chain, grid, tally, config.interpolation)
-        rows.append(_row(path, tally))
+        array = moved_image(volume, way, grid, tally, config.interpolation)
+        rows.append(_row(path, once or tally))
         _write(folder, "images", path, array, volume, grid)
         pictures.append((path.name, array if array.ndim < 4 else array[..., 0]))
     for path, volume in moving.labels.items():
         tally = Tally()
-        array = moved_labels(volume, chain, grid, tally, config.label_interpolation)
-        rows.append(_row(path, tally))
+        array = moved_labels(volume, way, grid, tally, config.label_interpolation)
+        rows.append(_row(path, once or tally))
         _say_lost(path, volume, array)
         _write(folder, "labels", path, array, volume, grid)
         pictures.append((path.name, array))

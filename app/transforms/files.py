@@ -1,5 +1,7 @@
 """Transforms in files of any program, by one function each way."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -170,9 +172,14 @@ def field_on(chain, reference, tally=None):
     affine, flat = np.asarray(reference.affine, float), reference.array.ndim == 2
     shape = (*reference.array.shape[:3], 1)[:3]
     vectors = np.empty((*shape, 3), "float32")
-    for plane in range(shape[0]):
+
+    def work(plane):
         points = plane_points(shape, affine, plane)
         vectors[plane] = (chain(points, tally) - points).reshape(*shape[1:], 3)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(work, range(shape[0])):
+            pass
     return Field(vectors, affine, flat)
 
 
