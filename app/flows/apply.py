@@ -14,6 +14,7 @@ from app.files import write_json
 from app.notes import note, said
 from app.reporting.figures import middle_slices
 from app.reporting.html import Report
+from app.systems.registration.names import moved_name
 from app.training.run_folder import log
 from app.transforms.dicom import write_dicom_transform
 from app.transforms.files import field_on, write_transform
@@ -67,14 +68,14 @@ def move_all(config, folder, chain, grid, moving, page=True):
         tally = Tally()
         array = moved_image(volume, way, grid, tally, config.interpolation)
         rows.append(_row(path, once or tally))
-        _write(folder, "images", path, array, volume, grid)
+        _write(config, folder.path / "images", path, Volume(array, grid.affine, volume.header))
         pictures.append((path.name, array if array.ndim < 4 else array[..., 0]))
     for path, volume in moving.labels.items():
         tally = Tally()
         array = moved_labels(volume, way, grid, tally, config.label_interpolation)
         rows.append(_row(path, once or tally))
         _say_lost(path, volume, array)
-        _write(folder, "labels", path, array, volume, grid)
+        _write(config, folder.path / "labels", path, Volume(array, grid.affine, volume.header))
         pictures.append((path.name, array))
     if moving.points or moving.surfaces:
         back = chain.inverse()
@@ -108,9 +109,15 @@ def result_name(path):
     return path.name if suffix in WRITERS else f"{path.name.split('.')[0]}.nii.gz"
 
 
-def _write(folder, kind, path, array, volume, grid):
-    to = folder.path / kind / result_name(path)
-    write_volume(to, Volume(array, grid.affine, volume.header))
+def _write(config, folder, path, volume):
+    to = folder / result_name(path)
+    if config.names == "bids":
+        to = folder / moved_name(path, config.reference)
+        sources = [str(path), *(str(each.file) for each in config.transforms)]
+        content = {"Description": "Moved by transforms, one resampling", "Sources": sources}
+        content["SpatialReference"] = str(config.reference)
+        write_json(to.with_name(to.name.replace(".nii.gz", ".json")), content)
+    write_volume(to, volume)
     log(f"{path.name}: {to}")
 
 

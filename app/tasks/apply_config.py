@@ -60,6 +60,8 @@ class ApplyConfig(TaskConfig):
     """How images are read between their voxels."""
     label_interpolation: Literal["nearest", "linear"] = "nearest"
     """How label maps are: the nearest voxel's label, or that of the largest interpolated share."""
+    names: Literal["plain", "bids"] = "plain"
+    """How moved images and label maps are called: as they were, or as derivatives of BIDS with a JSON beside each."""
     composite: str | None = None
     """Name of a file in the output folder for all transforms as one: .nii.gz, .mgz, .npz (a displacement on the grid of
     the results), .h5 (ITK, as they are), .tfm, .txt, .lta (linear ones), .dcm (of images of DICOM)."""
@@ -92,6 +94,8 @@ class ApplyConfig(TaskConfig):
                 if getattr(self, name):
                     raise ValueError(f"{name}: stands in the manifest of pairs; leave out {name}, or pairs")
             return self
+        if self.names == "bids" and self.reference is None:
+            raise ValueError("reference: missing; names: bids names its space")
         for name in ("kind", "cluster"):
             if getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name}: belongs to pairs; a transform of the list has its own `kind`")

@@ -13,6 +13,7 @@ from app.data.write import WRITERS
 from app.errors import UserError, list_problems
 from app.flows.apply import Moving, move_all
 from app.memory import free_bytes
+from app.systems.registration.names import moved_name
 from app.training.run_folder import RunFolder
 from app.transforms.dicom import is_series
 from app.transforms.files import check_writable, read_transform
@@ -154,6 +155,11 @@ def _check_names(config, problems):
             "them in runs of their own"
             for name in sorted({name for name in names if names.count(name) > 1})
         ]
+    for path in (*config.images, *config.labels) if config.names == "bids" else ():
+        try:
+            moved_name(path, config.reference)
+        except UserError as error:
+            problems += [problem for problem in error.problems if problem not in problems]
     for path in (*config.images, *config.labels):
         if known_suffix(path) is None and path.is_file():
             continue  # its reader has said so

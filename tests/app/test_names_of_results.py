@@ -43,6 +43,27 @@ def test_names_that_are_none_of_bids(main, phantoms, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_names_of_bids_for_what_was_moved(main, phantoms, tmp_path):
+    """`apply` names image and labels by the reference's space, a JSON with the transforms beside each."""
+    files = [tmp_path / f"sub-01_ses-{session}_T1w.nii.gz" for session in (1, 2)]
+    for number, file in enumerate(files):
+        shutil.copy(phantoms.parent / "image" / f"phantom-00{number}.nii.gz", file)
+    (tmp_path / "m.txt").write_text("1 0 0 2\n0 1 0 0\n0 0 1 0\n0 0 0 1\n")
+    values = {"transforms": f"{{file: {tmp_path / 'm.txt'}, kind: matrix}}", "images": files[0], "names": "bids"}
+    done = main(*words("apply", **values, reference=files[1], output=tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    name = "sub-01_ses-1_space-ses2T1w_T1w"
+    assert {path.name for path in (tmp_path / "out/images").iterdir()} == {f"{name}.nii.gz", f"{name}.json"}
+    content = json.loads((tmp_path / "out/images" / f"{name}.json").read_text())
+    assert content["Sources"] == [str(files[0]), str(tmp_path / "m.txt")]
+    other = main(
+        *words("apply", **values, reference=phantoms.parent / "image" / "phantom-001.nii.gz", output=tmp_path / "no")
+    )
+    assert_refused(other, ["phantom-001.nii.gz: its name is none of BIDS"])
+    assert_refused(main(*words("apply", **values, output=tmp_path / "no")), ["reference: missing"])
+    assert not (tmp_path / "no").exists()
+
+
 @pytest.mark.parametrize(
     ("image", "other", "label"),
     [

@@ -55,6 +55,21 @@ def result_names(config):
     }
 
 
+def moved_name(path, reference):
+    """Name of an image that was brought to another's grid, as of a derivative of BIDS.
+
+    Args:
+        path: The image's file.
+        reference: That of the image whose grid it has now.
+
+    Raises:
+        UserError: If one of them has no name of BIDS.
+    """
+    own, there = entities_of(path), entities_of(reference)
+    kept = _joined({key: value for key, value in own.items() if key not in (*DROPPED, "suffix")})
+    return f"{kept}_space-{space_of(there, own)}_{own['suffix']}.nii.gz"
+
+
 def entities_of(path):
     """What the name of a BIDS file says.
 
