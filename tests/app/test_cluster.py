@@ -11,6 +11,7 @@ import pytest
 
 from app.cluster import run_jobs
 from app.cluster_config import ClusterConfig
+from tests.app.processes import children_of, wait_for_the_end_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -60,9 +61,7 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path):
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
     children = []
     for _ in range(600):
-        children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
-        children += [child for task in Path(f"/proc/{parent.pid}/task").iterdir() if task.name != str(parent.pid)
-                     for child in (task / "children").read_text().split()]  # fmt: skip
+        children = children_of(parent.pid)
         if len(children) == 2:
             break
         time.sleep(0.05)
@@ -70,11 +69,7 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path):
     time.sleep(1.5)  # until they watch
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
-    for _ in range(600):
-        if not any(Path(f"/proc/{child}").exists() for child in children):
-            return
-        time.sleep(0.05)
-    raise AssertionError("the workers live on")
+    wait_for_the_end_of(children)
 
 
 def test_results_come_as_they_are_done(tmp_path):
